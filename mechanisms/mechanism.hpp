@@ -1,0 +1,230 @@
+// The one interface of ipclab.
+//
+// A mechanism is created once, attached in each of two processes, used, detached and destroyed.
+// Attaching gives an endpoint. An endpoint speaks one of two dialects in each direction:
+//
+//                sender                            receiver
+//   copies       send(message)                     receive(buffer)
+//   lends        room = loan(n); publish(n)        message = take(); release()
+//
+// What copies takes the message from the caller's memory and leaves it in the caller's memory.
+// What lends hands out memory that both processes see: the message is made and read in place.
+// `put` and `get` are the only code that knows that there are two dialects.
+//
+// Everything here is a template, because a virtual call costs as much as a short message through
+// shared memory does (up to 17 ns against 10 to 15), and not the same each time.
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace ipclab {
+
+using Bytes = std::span<std::byte>;
+using View = std::span<const std::byte>;
+
+enum class Side { initiator, responder };
+
+constexpr Side other(Side side) {
+    return side == Side::initiator ? Side::responder : Side::initiator;
+}
+
+/// Who a process is in a conversation; `index` counts where a mechanism serves several of a side.
+struct Role {
+    Side side = Side::initiator;
+    int index = 0;
+};
+
+/// What the user of a mechanism asks of it. Where 0 stands for the mechanism's own default.
+struct Needs {
+    /// The largest message that should travel whole; larger ones travel in rounds (rounds.hpp).
+    std::size_t message_bytes_max = 0;
+    /// How much unread payload should be accepted before a sender has to wait.
+    std::size_t capacity_bytes = 0;
+    /// How long a single wait may last before it throws TimedOut.
+    std::chrono::milliseconds timeout{10'000};
+};
+
+/// Where a process that inherited nothing finds the object: a name, a path, a key or a port.
+struct Address {
+    std::string name;
+};
+
+// ---------------------------------------------------------------------------------------------
+// Facts: what a mechanism promises. The tests hold it to every word.
+
+enum class Dialect { copies, lends };
+enum class Addressing { inherited, object_name, file_name };
+enum class Connects { related_processes, any_process };
+enum class Lifetime { process, kernel, file_system };
+enum class Waiting { sleeps, spins, spins_yielding, spins_then_sleeps };
+
+/// System calls per message on one side. The second figure is for a wait that was in vain at first:
+/// a sender that has a sleeping peer to wake, a receiver that has to go to sleep.
+struct SystemCalls {
+    int peer_awake;
+    int peer_asleep;
+};
+
+struct Facts {
+    std::string_view name;    ///< in the catalogue: "pipe", "spsc-ring/futex"
+    std::string_view family;  ///< its folder: "pipes", "rings"
+    Dialect sender;
+    Dialect receiver;
+    int copies;  ///< of the payload by the mechanism, from the sender's memory to the receiver's
+    SystemCalls send_calls;
+    SystemCalls receive_calls;
+    bool keeps_boundaries;  ///< in the kernel object itself, before any framing of ours
+    Addressing addressing;
+    Connects connects;
+    Lifetime lifetime;
+    std::string_view message_bytes_max;  ///< largest message that travels whole
+    std::string_view capacity;           ///< unread payload that a sender may run ahead, by default
+    bool priorities;
+    int senders;    ///< that one object serves
+    int receivers;  ///< that one object serves
+    Waiting waiting;
+    std::string_view lesson;  ///< the sentence that a student should leave with
+};
+
+// ---------------------------------------------------------------------------------------------
+// The dialects and the mechanism.
+
+/// Sends one whole message; waits for room. Throws PeerGone, TimedOut, Refused.
+template <class E>
+concept CopyingSender = requires(E e, View out) {
+    e.send(out);
+};
+
+/// Waits for one whole message, copies it to the front of `in` and returns its size. A message that
+/// does not fit is Refused. Throws Closed, PeerGone, TimedOut.
+template <class E>
+concept CopyingReceiver = requires(E e, Bytes in) {
+    { e.receive(in) } -> std::same_as<std::size_t>;
+};
+
+/// `loan(n)` waits for room and returns n bytes of shared memory, the caller's until `publish`.
+/// A second loan without publishing takes the place of the first.
+template <class E>
+concept LendingSender = requires(E e, std::size_t n) {
+    { e.loan(n) } -> std::same_as<Bytes>;
+    e.publish(n);
+};
+
+/// `take()` waits for a message and shows it; it stays readable until `release()`.
+template <class E>
+concept LendingReceiver = requires(E e) {
+    { e.take() } -> std::same_as<View>;
+    e.release();
+};
+
+/// One process's end of a conversation. One thread may send while another receives.
+template <class E>
+concept Endpoint = (CopyingSender<E> ||
+                    LendingSender<E>)&&(CopyingReceiver<E> ||
+                                        LendingReceiver<E>)&&requires(const E e) {
+    /// The largest message that travels whole.
+    { e.message_bytes_max() } -> std::same_as<std::size_t>;
+    /// Unread payload that is accepted, in messages of the largest size that fits, before a sender
+    /// waits.
+    { e.capacity_bytes() } -> std::same_as<std::size_t>;
+};
+
+template <class M>
+concept Mechanism = requires(M m, const Needs& needs, Role role) {
+    { M::facts } -> std::convertible_to<Facts>;
+    { M::create(needs) } -> std::same_as<M>;
+    { m.attach(role) } -> Endpoint;
+};
+
+/// A mechanism that a process can join which inherited nothing; it does so as the initiator, as a
+/// client does, while the creator's side answers.
+template <class M>
+concept Addressed = Mechanism<M> &&
+    requires(const M made, const Address& where, const Needs& needs) {
+    { made.address() } -> std::same_as<Address>;
+    { M::open(where, needs) } -> std::same_as<M>;
+};
+
+/// What `attach` returns.
+template <Mechanism M>
+using EndpointOf = decltype(std::declval<M&>().attach(Role{}));
+
+/// For a process that made the object and takes no part in the conversation: lets go of whatever
+/// would keep the others from noticing each other's end. Destroying the object remains its duty.
+template <Mechanism M>
+void stand_aside(M& mechanism) {
+    if constexpr (requires { mechanism.stand_aside(); }) mechanism.stand_aside();
+}
+
+/// Makes published messages visible. Only a mechanism that publishes in batches has something to
+/// do.
+template <class E>
+void flush(E& endpoint) {
+    if constexpr (requires { endpoint.flush(); }) endpoint.flush();
+}
+
+// ---------------------------------------------------------------------------------------------
+// put and get.
+
+/// Sends one message of scratch.size() bytes, made by `fill(Bytes)`, which runs exactly once, on
+/// the memory that crosses: on the loan where the endpoint lends, else on `scratch`.
+template <class E>
+void put(E& endpoint, Bytes scratch, auto&& fill) {
+    if constexpr (LendingSender<E>) {
+        fill(endpoint.loan(scratch.size()));
+        endpoint.publish(scratch.size());
+    } else {
+        fill(scratch);
+        endpoint.send(scratch);
+    }
+}
+
+/// Receives one message and returns what `use(View)` makes of it, which runs exactly once: on the
+/// shared memory where the endpoint lends, else on `scratch`, which must be large enough.
+template <class E>
+auto get(E& endpoint, Bytes scratch, auto&& use) {
+    if constexpr (LendingReceiver<E>) {
+        struct Release {
+            E& endpoint;
+            ~Release() { endpoint.release(); }
+        };
+        const View message = endpoint.take();
+        const Release when_used{endpoint};
+        return use(message);
+    } else {
+        return use(View(scratch.first(endpoint.receive(scratch))));
+    }
+}
+
+/// A lending endpoint made to copy at both ends. What it costs more than the bare endpoint is the
+/// price of the copies and nothing else.
+template <class E>
+    requires LendingSender<E> && LendingReceiver<E>
+struct Staged {
+    E& endpoint;
+
+    void send(View out) {
+        std::memcpy(endpoint.loan(out.size()).data(), out.data(), out.size());
+        endpoint.publish(out.size());
+    }
+    std::size_t receive(Bytes in) {
+        return get(endpoint, in, [&](View message) {
+            const std::size_t bytes = std::min(message.size(), in.size());
+            std::memcpy(in.data(), message.data(), bytes);
+            return message.size();
+        });
+    }
+    void flush() { ipclab::flush(endpoint); }
+    [[nodiscard]] std::size_t message_bytes_max() const { return endpoint.message_bytes_max(); }
+    [[nodiscard]] std::size_t capacity_bytes() const { return endpoint.capacity_bytes(); }
+};
+
+}  // namespace ipclab

@@ -1,0 +1,186 @@
+// POSIX message queue: whole messages in the kernel, in order of priority.
+//
+// A queue has a name and holds a fixed number of messages of a fixed largest size, both chosen when
+// it is created and bounded by the system. mq_send(3) copies a message into the kernel,
+// mq_receive(3) copies the oldest of the highest priority out: two copies, two system calls, and
+// boundaries are kept. A receiver at an empty queue sleeps, and a sender hands the message to it
+// directly; a sender at a full queue sleeps. A queue takes no note of who uses it, and outlives
+// them all.
+//
+//   create    mq_open(3) with O_CREAT, twice: a queue for each direction
+//   attach    mq_open(3) by name
+//   exchange  mq_timedsend(3), mq_timedreceive(3)
+//   detach    mq_close(3)
+//   destroy   mq_unlink(3), without which the queue stays until the next boot
+#pragma once
+
+#include "mechanisms/mechanism.hpp"
+#include "mechanisms/os/fd.hpp"
+#include "mechanisms/os/named_object.hpp"
+#include "mechanisms/os/patience.hpp"
+
+#include <fcntl.h>
+#include <fstream>
+#include <mqueue.h>
+#include <sys/stat.h>
+#include <vector>
+
+namespace ipclab {
+
+class PosixMq {
+  public:
+    class Endpoint {
+      public:
+        Endpoint(const std::string& name, Side mine, std::chrono::milliseconds timeout)
+            : to_peer_(open_queue(name, mine)),
+              from_peer_(open_queue(name, other(mine))),
+              peer_(name, mine),
+              timeout_(timeout) {
+            must(::mq_getattr(to_peer_.get(), &limits_), "mq_getattr");
+            bounce_.resize(message_bytes_max());
+        }
+
+        void send(View out) {
+            if (out.size() > message_bytes_max())
+                throw Refused("mq_send",
+                              "the queue takes messages of up to " +
+                                  std::to_string(message_bytes_max()) + " bytes",
+                              EMSGSIZE);
+            Wait wait("mq_timedsend", timeout_, &peer_);
+            const auto* bytes = reinterpret_cast<const char*>(out.data());
+            while (::mq_timedsend(to_peer_.get(), bytes, out.size(), 0, send_glance_.get()) == -1)
+                look_around("mq_timedsend", wait, send_glance_);
+        }
+
+        /// The kernel insists on a buffer for the largest message. A smaller one is filled from a
+        /// bounce buffer, at the price of a copy.
+        std::size_t receive(Bytes in) {
+            Wait wait("mq_timedreceive", timeout_, &peer_);
+            const Bytes room = in.size() >= message_bytes_max() ? in : Bytes(bounce_);
+            auto* bytes = reinterpret_cast<char*>(room.data());
+            ssize_t got = 0;
+            while ((got = ::mq_timedreceive(from_peer_.get(), bytes, room.size(), nullptr,
+                                            receive_glance_.get())) == -1)
+                look_around("mq_timedreceive", wait, receive_glance_);
+            const auto size = static_cast<std::size_t>(got);
+            if (size > in.size())
+                throw Refused("mq_receive", "a message of " + std::to_string(size) +
+                                                " bytes does not fit a buffer of " +
+                                                std::to_string(in.size()));
+            if (room.data() != in.data()) std::memcpy(in.data(), room.data(), size);
+            return size;
+        }
+
+        [[nodiscard]] std::size_t message_bytes_max() const {
+            return static_cast<std::size_t>(limits_.mq_msgsize);
+        }
+        [[nodiscard]] std::size_t capacity_bytes() const {
+            return message_bytes_max() * static_cast<std::size_t>(limits_.mq_maxmsg);
+        }
+        /// Queue descriptors are file descriptors on Linux: an event loop can watch them.
+        [[nodiscard]] mqd_t input() const { return from_peer_.get(); }
+        [[nodiscard]] mqd_t output() const { return to_peer_.get(); }
+
+      private:
+        static Fd open_queue(const std::string& name, Side sender) {
+            return Fd(
+                must(::mq_open(queue_name(name, sender).c_str(), O_RDWR | O_CLOEXEC), "mq_open"));
+        }
+        static void look_around(const char* call, Wait& wait, GlanceTime& glance) {
+            if (errno != ETIMEDOUT && errno != EINTR) throw SystemError(call, errno);
+            wait.glance();
+            glance.renew();
+        }
+
+        Fd to_peer_;
+        Fd from_peer_;
+        Presence peer_;
+        std::chrono::milliseconds timeout_;
+        mq_attr limits_{};
+        std::vector<std::byte> bounce_;
+        GlanceTime send_glance_{CLOCK_REALTIME};
+        GlanceTime receive_glance_{CLOCK_REALTIME};
+    };
+
+    static PosixMq create(const Needs& needs) {
+        PosixMq made(needs.timeout, {fresh_name("posix-mq")});
+        mq_attr attributes{};
+        attributes.mq_msgsize = message_bytes(needs);
+        attributes.mq_maxmsg = message_count(needs, attributes.mq_msgsize);
+        made.presence_ = Presence::create(made.where_.name);
+        for (const Side sender : {Side::initiator, Side::responder}) {
+            const std::string queue = queue_name(made.where_.name, sender);
+            NamedObject& name = made.queues_[static_cast<std::size_t>(sender)];
+            name = NamedObject(ObjectKind::posix_mq, queue.substr(1));
+            const Fd opened(
+                ::mq_open(queue.c_str(), O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600, &attributes));
+            if (!opened && errno == EMFILE)
+                throw Refused("mq_open", "RLIMIT_MSGQUEUE is used up: raise it with ulimit -q",
+                              errno);
+            must(opened.get(), "mq_open");
+            must(::fchmod(opened.get(), 0600), "fchmod");
+        }
+        return made;
+    }
+    static PosixMq open(const Address& where, const Needs& needs) { return {needs.timeout, where}; }
+    [[nodiscard]] Address address() const { return where_; }
+
+    Endpoint attach(Role role) { return {where_.name, role.side, timeout_}; }
+
+    static constexpr Facts facts{
+        .name = "posix-mq",
+        .family = "message_queues",
+        .sender = Dialect::copies,
+        .receiver = Dialect::copies,
+        .copies = 2,
+        .send_calls = {1, 1},
+        .receive_calls = {1, 1},
+        .keeps_boundaries = true,
+        .addressing = Addressing::object_name,
+        .connects = Connects::any_process,
+        .lifetime = Lifetime::kernel,
+        .message_bytes_max = "msgsize_max (8 KiB)",
+        .capacity = "msg_max (10) messages",
+        .priorities = true,
+        .senders = std::numeric_limits<int>::max(),
+        .receivers = std::numeric_limits<int>::max(),
+        .waiting = Waiting::sleeps,
+        .lesson = "The kernel keeps messages whole and in order of priority, and sets small limits "
+                  "for it.",
+    };
+
+  private:
+    PosixMq(std::chrono::milliseconds timeout, Address where)
+        : timeout_(timeout), where_(std::move(where)) {}
+
+    static std::string queue_name(const std::string& name, Side sender) {
+        return "/" + name + (sender == Side::initiator ? ".to-responder" : ".to-initiator");
+    }
+
+    static long limit(const char* name) {
+        long value = 0;
+        std::ifstream file(std::string("/proc/sys/fs/mqueue/") + name);
+        if (!(file >> value))
+            throw Unsupported("mq_open", "this kernel has no message queues", ENOSYS);
+        return value;
+    }
+    static long message_bytes(const Needs& needs) {
+        const long most = limit("msgsize_max");
+        const auto wanted = static_cast<long>(needs.message_bytes_max);
+        return wanted == 0 ? most : std::min(wanted, most);
+    }
+    static long message_count(const Needs& needs, long message_bytes) {
+        const long most = limit("msg_max");
+        const auto wanted = static_cast<long>(needs.capacity_bytes) / message_bytes;
+        return needs.capacity_bytes == 0 ? most : std::clamp(wanted, 1L, most);
+    }
+
+    std::chrono::milliseconds timeout_;
+    Address where_;
+    NamedObject presence_;
+    NamedObject queues_[2];
+};
+
+static_assert(Addressed<PosixMq>);
+
+}  // namespace ipclab

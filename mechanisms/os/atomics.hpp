@@ -1,0 +1,44 @@
+// The atomics that shared memory is synchronised with, and the two calls that sleep on one.
+//
+// Rings and waits take them as a template parameter, so that a model checker can put its own in
+// their place and check the source that ships.
+#pragma once
+
+#include "mechanisms/os/error.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <linux/futex.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace ipclab {
+
+struct SystemAtomics {
+    template <class T>
+    using Atomic = std::atomic<T>;
+    static_assert(std::atomic<std::uint32_t>::is_always_lock_free &&
+                      std::atomic<std::uint64_t>::is_always_lock_free,
+                  "a lock would live in one process only");
+
+    /// One turn of a spin loop: lets the core leave the line alone for some 10 ns (PAUSE).
+    static void relax() { __builtin_ia32_pause(); }
+    static void yield() { ::sched_yield(); }
+
+    /// Sleeps while `word` holds `expected`, at most for `timeout`; may wake for no reason
+    /// (futex(2)).
+    static void futex_wait(Atomic<std::uint32_t>& word, std::uint32_t expected,
+                           std::chrono::nanoseconds timeout) {
+        const timespec limit{timeout.count() / 1'000'000'000, timeout.count() % 1'000'000'000};
+        if (::syscall(SYS_futex, &word, FUTEX_WAIT, expected, &limit, nullptr, 0) == -1 &&
+            errno != EAGAIN && errno != EINTR && errno != ETIMEDOUT)
+            throw SystemError("futex(FUTEX_WAIT)", errno);
+    }
+    static void futex_wake(Atomic<std::uint32_t>& word) {
+        must(::syscall(SYS_futex, &word, FUTEX_WAKE, 1, nullptr, nullptr, 0), "futex(FUTEX_WAKE)");
+    }
+};
+
+}  // namespace ipclab

@@ -1,0 +1,85 @@
+// What a conversation can come back with when it fails. Every error carries the call that failed
+// and its errno, so that one line tells a reader what happened and where.
+#pragma once
+
+#include <cerrno>
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <system_error>
+
+namespace ipclab {
+
+class IpcError : public std::runtime_error {
+  public:
+    /// `call` is the system call, or the step, that failed; `error` its errno, 0 where there is
+    /// none.
+    IpcError(std::string_view kind, std::string_view call, int error, std::string_view detail = {})
+        : std::runtime_error(sentence(kind, call, error, detail)), call_(call), error_(error) {}
+
+    [[nodiscard]] const std::string& call() const { return call_; }
+    [[nodiscard]] int error() const { return error_; }
+
+  private:
+    static std::string sentence(std::string_view kind, std::string_view call, int error,
+                                std::string_view detail) {
+        std::string text = std::string(call) + ": " + std::string(kind);
+        if (!detail.empty()) text += ", " + std::string(detail);
+        if (error != 0) text += " (" + std::generic_category().message(error) + ")";
+        return text;
+    }
+
+    std::string call_;
+    int error_;
+};
+
+/// The peer ended the conversation in good order: end of file.
+struct Closed : IpcError {
+    explicit Closed(std::string_view call)
+        : IpcError("the peer has closed the conversation", call, 0) {}
+};
+
+/// The peer died, or left in the middle of a message.
+struct PeerGone : IpcError {
+    explicit PeerGone(std::string_view call, int error = 0)
+        : IpcError("the peer is gone", call, error) {}
+};
+
+/// The deadline passed. The peer lives, or has not come yet.
+struct TimedOut : IpcError {
+    explicit TimedOut(std::string_view call) : IpcError("nothing came in time", call, ETIMEDOUT) {}
+};
+
+/// Messages were lost on the way: `count` of them.
+struct Lost : IpcError {
+    Lost(std::string_view call, std::uint64_t messages)
+        : IpcError("messages were lost", call, 0, std::to_string(messages)), count(messages) {}
+    std::uint64_t count;
+};
+
+/// What was asked, or what came, breaks the rules of the mechanism.
+struct Refused : IpcError {
+    Refused(std::string_view call, std::string_view why, int error = 0)
+        : IpcError("refused", call, error, why) {}
+};
+
+/// This machine cannot do it.
+struct Unsupported : IpcError {
+    Unsupported(std::string_view call, std::string_view why, int error = 0)
+        : IpcError("not possible on this machine", call, error, why) {}
+};
+
+/// A system call failed for a reason that is none of the above.
+struct SystemError : IpcError {
+    SystemError(std::string_view call, int error) : IpcError("failed", call, error) {}
+};
+
+/// Passes a system call's result on, or throws SystemError: `must(close(fd), "close")`.
+template <class Result>
+Result must(Result result, std::string_view call) {
+    if (result == Result(-1)) throw SystemError(call, errno);
+    return result;
+}
+
+}  // namespace ipclab

@@ -1,0 +1,72 @@
+#include "mechanisms/os/presence.hpp"
+
+#include "mechanisms/os/error.hpp"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+namespace ipclab {
+namespace {
+
+constexpr char never_came = 0;
+constexpr char came = 'c';
+constexpr char said_goodbye = 'g';
+
+std::string object_name(const std::string& conversation) { return conversation + ".presence"; }
+
+off_t byte_of(Side side) { return side == Side::initiator ? 0 : 1; }
+
+struct flock lock_on(Side side, short type) {
+    struct flock lock {};
+    lock.l_type = type;
+    lock.l_whence = SEEK_SET;
+    lock.l_start = byte_of(side);
+    lock.l_len = 1;
+    return lock;
+}
+
+}  // namespace
+
+NamedObject Presence::create(const std::string& name) {
+    NamedObject object(ObjectKind::posix_shm, object_name(name));
+    const Fd fd(must(::shm_open(("/" + object.name()).c_str(), O_CREAT | O_EXCL | O_RDWR, 0600),
+                     "shm_open"));
+    must(::fchmod(fd.get(), 0600), "fchmod");
+    must(::ftruncate(fd.get(), 2), "ftruncate");
+    return object;
+}
+
+Presence::Presence(const std::string& name, Side mine)
+    : object_(must(::shm_open(("/" + object_name(name)).c_str(), O_RDWR, 0), "shm_open")),
+      mine_(mine) {
+    struct flock lock = lock_on(mine_, F_WRLCK);
+    if (::fcntl(object_.get(), F_OFD_SETLK, &lock) == -1) {
+        if (errno == EAGAIN || errno == EACCES)
+            throw Refused("attach", "another process has this side of the conversation", errno);
+        throw SystemError("fcntl(F_OFD_SETLK)", errno);
+    }
+    must(::pwrite(object_.get(), &came, 1, byte_of(mine_)), "pwrite");
+}
+
+Presence::~Presence() {
+    if (object_) [[maybe_unused]]
+        const ssize_t ignored = ::pwrite(object_.get(), &said_goodbye, 1, byte_of(mine_));
+}
+
+PeerState Presence::peer() const {
+    const Side theirs = other(mine_);
+    const auto last_word = [&] {
+        char word = never_came;
+        must(::pread(object_.get(), &word, 1, byte_of(theirs)), "pread");
+        return word;
+    };
+    // In this order: who has written "came" held the lock by then.
+    if (last_word() == never_came) return PeerState::not_here_yet;
+    struct flock lock = lock_on(theirs, F_WRLCK);
+    must(::fcntl(object_.get(), F_OFD_GETLK, &lock), "fcntl(F_OFD_GETLK)");
+    if (last_word() == said_goodbye) return PeerState::left;
+    return lock.l_type == F_UNLCK ? PeerState::died : PeerState::here;
+}
+
+}  // namespace ipclab
