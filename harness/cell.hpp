@@ -1,0 +1,43 @@
+// What is measured: one cell of a scenario's table.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+namespace ipclab {
+
+enum class Pattern {
+    ping_pong,  ///< a message there and one of the same size back, one at a time
+    stream,     ///< one way, as fast as the receiver consumes
+};
+enum class Access {
+    copy,  ///< the message is made and read in private memory, and copied to and from the mechanism
+    in_place,  ///< it is made and read in the memory that both processes share
+};
+enum class Placement { same_cpu, two_cpus };
+
+constexpr std::array patterns{Pattern::ping_pong, Pattern::stream};
+constexpr std::array accesses{Access::copy, Access::in_place};
+constexpr std::array placements{Placement::same_cpu, Placement::two_cpus};
+
+constexpr std::string_view name_of(Pattern p) {
+    return p == Pattern::ping_pong ? "ping_pong" : "stream";
+}
+constexpr std::string_view name_of(Access a) { return a == Access::copy ? "copy" : "in_place"; }
+constexpr std::string_view name_of(Placement p) {
+    return p == Placement::same_cpu ? "same_cpu" : "two_cpus";
+}
+
+struct Cell {
+    std::string mechanism;
+    Pattern pattern = Pattern::ping_pong;
+    std::size_t size_bytes = 0;
+    Access access = Access::copy;
+    Placement placement = Placement::two_cpus;
+
+    auto operator<=>(const Cell&) const = default;
+};
+
+}  // namespace ipclab
