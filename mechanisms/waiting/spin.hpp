@@ -18,6 +18,8 @@ namespace ipclab {
 
 /// In a spin loop the clock and the peer are looked at every so many turns (about 0.1 ms).
 constexpr int turns_between_glances = 4096;
+/// A yield may last as long as another program's time slice, some 3 ms.
+constexpr int yields_between_glances = 16;
 
 template <class Atomics>
 class Spin {
@@ -52,9 +54,12 @@ class SpinYield : public Spin<Atomics> {
     using typename Spin<Atomics>::Bell;
 
     static void wait_until(Bell&, auto&& ready, auto&& glance) {
-        for (int turn = 0; !ready(std::memory_order::acquire); ++turn) {
-            Atomics::yield();
-            if (turn % turns_between_glances == 0) glance();
+        while (!ready(std::memory_order::acquire)) {
+            for (int turn = 0; turn < yields_between_glances; ++turn) {
+                Atomics::yield();
+                if (ready(std::memory_order::acquire)) return;
+            }
+            glance();
         }
     }
 };
