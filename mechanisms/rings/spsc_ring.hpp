@@ -16,8 +16,8 @@
 //   - The ring is mapped twice in a row. A message that runs over the end runs on into the second
 //     copy, and is contiguous without a gap, a marker or a case of its own.
 //   - The ring is several MiB large by default. A line still dirty in the other core's L2 is slow
-//   to
-//     fetch; by the time a large ring comes round, it has been evicted to the L3 that both share.
+//     to fetch; by the time a large ring comes round, it has been evicted to the L3 that both
+//     share.
 //
 //   create    shm_open(3), ftruncate(2)
 //   attach    mmap(2): the counters once, each ring twice in a row
@@ -186,9 +186,10 @@ class RingReceiver {
 
     View take(auto&& glance) {
         const std::byte* record = ring_ + (consumer_.await(glance) & (capacity_ - 1));
-        ring_record::Length length = 0;
-        std::memcpy(&length, record, sizeof length);
-        // The one look at what a peer wrote: a record must lie within what it has published.
+        // The one look at what the peer wrote. Volatile, or the compiler may fetch it again after
+        // the check, and the peer have changed it.
+        const auto length = *reinterpret_cast<const volatile ring_record::Length*>(record);
+        // A record must lie within what the peer has published.
         const std::uint64_t unread = consumer_.unread_bytes();
         if (unread > capacity_ || unread < sizeof length || length > unread - sizeof length)
             throw Refused("take", "the peer has written a record that leaves the ring");
