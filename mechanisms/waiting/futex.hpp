@@ -32,7 +32,7 @@ class SpinThenFutex {
     };
 
     static void wait_until(Bell& bell, auto&& ready, auto&& glance) {
-        for (int turn = 0; turn < turns_before_sleep; ++turn) {
+        for (int turn = 0; turn < Atomics::turns_before_sleep; ++turn) {
             if (ready(std::memory_order::acquire)) return;
             Atomics::relax();
         }
@@ -51,10 +51,6 @@ class SpinThenFutex {
         bell.armed.store(0, std::memory_order::relaxed);
         Atomics::futex_wake(bell.armed);
     }
-
-  private:
-    /// About 10 µs of looking: less than the 20 µs and more that a sleep and a wake-up cost.
-    static constexpr int turns_before_sleep = 400;
 };
 
 }  // namespace ipclab
