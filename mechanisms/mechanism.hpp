@@ -15,6 +15,8 @@
 // shared memory does (up to 17 ns against 10 to 15), and not the same each time.
 #pragma once
 
+#include "mechanisms/os/error.hpp"
+
 #include <algorithm>
 #include <chrono>
 #include <concepts>
@@ -217,8 +219,9 @@ struct Staged {
     }
     std::size_t receive(Bytes in) {
         return get(endpoint, in, [&](View message) {
-            const std::size_t bytes = std::min(message.size(), in.size());
-            std::memcpy(in.data(), message.data(), bytes);
+            if (message.size() > in.size())
+                throw Refused::too_small("receive", message.size(), in.size());
+            std::memcpy(in.data(), message.data(), message.size());
             return message.size();
         });
     }

@@ -63,10 +63,7 @@ class PosixMq {
                                             receive_glance_.get())) == -1)
                 look_around("mq_timedreceive", wait, receive_glance_);
             const auto size = static_cast<std::size_t>(got);
-            if (size > in.size())
-                throw Refused("mq_receive", "a message of " + std::to_string(size) +
-                                                " bytes does not fit a buffer of " +
-                                                std::to_string(in.size()));
+            if (size > in.size()) throw Refused::too_small("mq_receive", size, in.size());
             if (room.data() != in.data()) std::memcpy(in.data(), room.data(), size);
             return size;
         }

@@ -62,6 +62,12 @@ struct Lost : IpcError {
 struct Refused : IpcError {
     Refused(std::string_view call, std::string_view why, int error = 0)
         : IpcError("refused", call, error, why) {}
+
+    static Refused too_small(std::string_view call, std::size_t message_bytes,
+                             std::size_t buffer_bytes) {
+        return {call, "a message of " + std::to_string(message_bytes) +
+                          " bytes does not fit a buffer of " + std::to_string(buffer_bytes)};
+    }
 };
 
 /// This machine cannot do it.

@@ -60,10 +60,7 @@ class FramedStream {
             header_bytes += of_header;
             body_bytes = got - of_header;
         }
-        if (length > in.size())
-            throw Refused("receive", "a message of " + std::to_string(length) +
-                                         " bytes does not fit a buffer of " +
-                                         std::to_string(in.size()));
+        if (length > in.size()) throw Refused::too_small("receive", length, in.size());
         if (body_bytes == 0) body_bytes = surplus_.take(in.first(length));
         while (body_bytes < length) {
             iovec rest = {in.data() + body_bytes, length - body_bytes};
