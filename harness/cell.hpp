@@ -18,9 +18,9 @@ enum class Access {
 };
 enum class Placement { same_cpu, two_cpus };
 
-constexpr std::array patterns{Pattern::ping_pong, Pattern::stream};
-constexpr std::array accesses{Access::copy, Access::in_place};
-constexpr std::array placements{Placement::same_cpu, Placement::two_cpus};
+inline constexpr std::array patterns{Pattern::ping_pong, Pattern::stream};
+inline constexpr std::array accesses{Access::copy, Access::in_place};
+inline constexpr std::array placements{Placement::same_cpu, Placement::two_cpus};
 
 constexpr std::string_view name_of(Pattern p) {
     return p == Pattern::ping_pong ? "ping_pong" : "stream";

@@ -10,7 +10,6 @@
 
 #include <chrono>
 #include <ctime>
-#include <optional>
 
 namespace ipclab {
 
@@ -27,25 +26,24 @@ class Wait {
     /// Throws Closed or PeerGone when the peer is no more, TimedOut at the deadline. A peer that
     /// went may have left a last message: it is given one more glance before the throw.
     void glance() {
-        const auto now = std::chrono::steady_clock::now();
-        if (!started_) {
-            started_ = now;
-            next_look_ = now;
-        }
+        const auto now = Clock::now();
+        if (started_ == Clock::time_point{}) started_ = next_look_ = now;
         if (now < next_look_) return;
         next_look_ = now + glance_interval;
         if (last_look_ == PeerState::left) throw Closed(what_);
         if (last_look_ == PeerState::died) throw PeerGone(what_);
         if (peer_ != nullptr) last_look_ = peer_->peer();
-        if (now - *started_ >= timeout_) throw TimedOut(what_);
+        if (now - started_ >= timeout_) throw TimedOut(what_);
     }
 
   private:
+    using Clock = std::chrono::steady_clock;
+
     std::string_view what_;
     std::chrono::milliseconds timeout_;
     const Presence* peer_;
-    std::optional<std::chrono::steady_clock::time_point> started_;
-    std::chrono::steady_clock::time_point next_look_{};
+    Clock::time_point started_{};
+    Clock::time_point next_look_{};
     PeerState last_look_ = PeerState::not_here_yet;
 };
 

@@ -1,0 +1,141 @@
+// Two processes that converse, seen from inside one of them: the memory that they share with the
+// process that commands them, and how an order is carried out.
+//
+// The commander writes an order and wakes both; they meet, carry it out, write what they found, and
+// say that they are done. Nobody sleeps for a guessed time, and nobody is signalled.
+#pragma once
+
+#include "harness/cell.hpp"
+#include "harness/pattern.hpp"
+#include "mechanisms/os/cpu_distance.hpp"
+#include "mechanisms/rounds.hpp"
+
+#include <array>
+#include <atomic>
+#include <optional>
+#include <vector>
+
+namespace ipclab {
+
+/// What a process used up in a leg, read at its edges (getrusage(2), /proc/self/schedstat).
+struct SideUsage {
+    std::int64_t cpu_ns = 0;
+    std::int64_t run_queue_ns = 0;  ///< ready to run, but another task had the CPU
+    std::int64_t voluntary_switches = 0;
+    std::int64_t involuntary_switches = 0;
+    std::int64_t minor_faults = 0;
+    std::int64_t major_faults = 0;
+};
+
+/// How a CPU kept its time while it had nothing to do but look at the clock.
+struct Hiccups {
+    std::int64_t longest_ns = 0;
+    double share = 0;  ///< of the time looked at, lost in gaps of over a microsecond
+};
+
+enum class OrderKind { probe, leg, quit };
+
+struct Order {
+    OrderKind kind = OrderKind::quit;
+    Leg leg{};
+    int variant = 0;  ///< which of several loops; 0 is the pattern's own
+};
+
+struct SideReport {
+    SideUsage usage;
+    Hiccups hiccups;
+    double round_trip_ns = 0;  ///< of the reference; the initiator's to tell
+    std::int64_t started_ns = 0;
+    std::int64_t ended_ns = 0;
+    std::uint64_t samples = 0;
+    std::uint64_t mismatches = 0;
+    std::uint64_t fragments = 1;  ///< that a message travels in
+    std::uint64_t capacity_bytes = 0;
+    std::array<char, 400> error{};  ///< one line; empty while all is well
+};
+
+/// Lives in memory that the commander shares with both processes.
+struct PairControl {
+    std::atomic<std::uint32_t> order_number{0};
+    std::atomic<std::uint32_t> answers{0};
+    Order order;
+    SideReport reports[2];
+    alignas(64) std::atomic<std::uint32_t> meetings{0};
+    CpuDistanceProbe distance;
+};
+
+/// One of the two processes.
+class Player {
+  public:
+    Player(PairControl& control, std::span<std::int64_t> samples_ns, Side side, bool same_cpu)
+        : control_(control),
+          report_(control.reports[static_cast<int>(side)]),
+          samples_ns_(samples_ns),
+          side_(side),
+          same_cpu_(same_cpu) {}
+
+    [[nodiscard]] Side side() const { return side_; }
+    [[nodiscard]] SideReport& report() { return report_; }
+
+    /// Carries out orders until it is told to quit; `carry_out(const Order&)` is called for every
+    /// leg.
+    void serve(auto&& carry_out) {
+        for (Order order = next(); order.kind != OrderKind::quit; order = next()) {
+            if (order.kind == OrderKind::probe) probe();
+            if (order.kind == OrderKind::leg) carry_out(order);
+            answer();
+        }
+    }
+    void answer();
+
+    /// Meets the other side, runs `loop`, and reports when and at what cost.
+    void measure(auto&& loop) {
+        const std::int64_t run_queue_ns = run_queue_so_far_ns();
+        meet();
+        const SideUsage before = usage_so_far();
+        report_.started_ns = now_ns();
+        loop();
+        report_.ended_ns = now_ns();
+        report_usage(before, run_queue_ns);
+    }
+
+    /// A leg of a pattern over any endpoint.
+    template <class E>
+    void play(E& endpoint, Pattern pattern, std::size_t size_bytes, const Leg& leg) {
+        out_.resize(size_bytes);
+        in_.resize(size_bytes);
+        Talker<E> talker{endpoint, out_, in_, leg.touch};
+        measure([&] {
+            const bool first = side_ == Side::initiator;
+            if (pattern == Pattern::ping_pong && first)
+                report_.samples = ping_pong_initiator(talker, leg, samples_ns_);
+            else if (pattern == Pattern::ping_pong)
+                ping_pong_responder(talker, leg);
+            else if (first)
+                stream_initiator(talker, leg);
+            else
+                stream_responder(talker, leg);
+        });
+        report_.mismatches = talker.mismatches;
+    }
+
+  private:
+    Order next();
+    void meet();
+    void probe();
+    static std::int64_t run_queue_so_far_ns();
+    static SideUsage usage_so_far();
+    void report_usage(const SideUsage& before, std::int64_t run_queue_ns);
+
+    PairControl& control_;
+    SideReport& report_;
+    std::span<std::int64_t> samples_ns_;
+    Side side_;
+    bool same_cpu_;
+    std::uint32_t order_seen_ = 0;
+    std::uint32_t meetings_ = 0;
+    std::vector<std::byte> out_;
+    std::vector<std::byte> in_;
+};
+
+}  // namespace ipclab

@@ -1,0 +1,96 @@
+// The loops that are timed. Nothing in them but the mechanism and the payload's kernels; one
+// template serves every mechanism, so what differs between two rows is what differs between two
+// mechanisms.
+#pragma once
+
+#include "harness/payload.hpp"
+#include "mechanisms/mechanism.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <span>
+
+namespace ipclab {
+
+inline std::int64_t now_ns() {
+    return std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds(1);
+}
+
+/// What one process does in a leg of a pattern: `messages` of them, from sequence number `first`
+/// on.
+struct Leg {
+    std::uint64_t messages = 0;
+    std::uint64_t first = 0;
+    std::uint64_t stride = 1;  ///< exchanges between two looks at the clock
+    Touch touch = Touch::all;
+};
+
+/// An endpoint and private memory for a message out and a message in, both of the row's size.
+template <class E>
+struct Talker {
+    E& endpoint;
+    Bytes out;
+    Bytes in;
+    Touch touch = Touch::all;
+    std::uint64_t mismatches = 0;
+
+    void say(std::uint64_t sequence) {
+        put(endpoint, out, [&](Bytes message) { payload::fill(touched(message), sequence); });
+    }
+    void hear(std::uint64_t sequence) {
+        const bool good = get(endpoint, in, [&](View message) {
+            return message.size() == in.size() && payload::check(touched(message), sequence);
+        });
+        mismatches += good ? 0 : 1;
+    }
+
+  private:
+    template <class Span>
+    Span touched(Span message) const {
+        return touch == Touch::all ? message
+                                   : message.first(std::min(message.size(), payload::word_bytes));
+    }
+};
+
+/// Stamps every `stride` exchanges into `samples_ns` (the mean over the stride would be lost in it:
+/// a sample is the time of the whole stride). Returns how many samples it wrote.
+template <class E>
+std::size_t ping_pong_initiator(Talker<E>& talker, const Leg& leg,
+                                std::span<std::int64_t> samples_ns) {
+    std::size_t samples = 0;
+    std::int64_t then_ns = now_ns();
+    for (std::uint64_t done = 0; done < leg.messages;) {
+        const std::uint64_t stop = std::min(leg.messages, done + leg.stride);
+        for (; done < stop; ++done) {
+            talker.say(leg.first + done);
+            flush(talker.endpoint);
+            talker.hear(leg.first + done);
+        }
+        const std::int64_t this_ns = now_ns();
+        samples_ns[samples++] = this_ns - then_ns;
+        then_ns = this_ns;
+    }
+    return samples;
+}
+
+template <class E>
+void ping_pong_responder(Talker<E>& talker, const Leg& leg) {
+    for (std::uint64_t i = 0; i < leg.messages; ++i) {
+        talker.hear(leg.first + i);
+        talker.say(leg.first + i);
+        flush(talker.endpoint);
+    }
+}
+
+template <class E>
+void stream_initiator(Talker<E>& talker, const Leg& leg) {
+    for (std::uint64_t i = 0; i < leg.messages; ++i) talker.say(leg.first + i);
+    flush(talker.endpoint);
+}
+
+template <class E>
+void stream_responder(Talker<E>& talker, const Leg& leg) {
+    for (std::uint64_t i = 0; i < leg.messages; ++i) talker.hear(leg.first + i);
+}
+
+}  // namespace ipclab

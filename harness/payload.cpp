@@ -1,0 +1,69 @@
+#include "harness/payload.hpp"
+
+#include "harness/statistics.hpp"
+
+#include <chrono>
+#include <vector>
+
+// One copy of each kernel for every vector width; the loader chooses. Sanitizers cannot run before
+// the loader has chosen.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(__clang__)
+#define IPCLAB_VECTOR_CLONES
+#else
+#define IPCLAB_VECTOR_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
+#endif
+
+namespace ipclab::payload {
+
+IPCLAB_VECTOR_CLONES
+void fill_words(std::byte* message, std::size_t words, std::uint64_t sequence) {
+    for (std::size_t i = 0; i < words; ++i) {
+        const std::uint64_t value = word(sequence, i);
+        std::memcpy(message + i * word_bytes, &value, word_bytes);
+    }
+}
+
+IPCLAB_VECTOR_CLONES
+bool check_words(const std::byte* message, std::size_t words, std::uint64_t sequence) {
+    std::uint64_t wrong = 0;
+    for (std::size_t i = 0; i < words; ++i) {
+        std::uint64_t value = 0;
+        std::memcpy(&value, message + i * word_bytes, word_bytes);
+        wrong |= value ^ word(sequence, i);
+    }
+    return wrong == 0;
+}
+
+Cost measure_cost(std::size_t size_bytes) {
+    using Clock = std::chrono::steady_clock;
+    std::vector<std::byte> message(size_bytes);
+    bool good = true;
+    const auto time_ns = [&](auto&& kernel) {
+        // As many calls a batch as take some 20 µs: the clock's own cost then does not show.
+        const std::size_t calls = 1 + 200'000 / (size_bytes + 20);
+        std::vector<double> batches_ns;
+        for (std::uint64_t batch = 0; batch < 15; ++batch) {
+            const auto start = Clock::now();
+            for (std::size_t i = 0; i < calls; ++i) kernel(i);
+            const std::chrono::duration<double, std::nano> took = Clock::now() - start;
+            batches_ns.push_back(took.count() / static_cast<double>(calls));
+        }
+        return median(batches_ns);
+    };
+    // The compiler must not see that the same bytes are written again and again.
+    const auto escape = [&] { asm volatile("" : : "r"(message.data()) : "memory"); };
+    Cost cost{};
+    cost.fill_ns = time_ns([&](std::uint64_t i) {
+        fill(message, i);
+        escape();
+    });
+    fill(message, 1);
+    cost.check_ns = time_ns([&](std::uint64_t) {
+        escape();
+        good &= check(message, 1);
+    });
+    if (!good) throw std::logic_error("the payload kernels disagree");
+    return cost;
+}
+
+}  // namespace ipclab::payload

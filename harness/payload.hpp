@@ -1,0 +1,74 @@
+// The work that is the same for all: who sends writes every byte, who receives reads and checks
+// every byte.
+//
+// A message's 64-bit words are made of its sequence number and of their place in it, so that a
+// message that is old, torn, shifted or somebody else's is found out. Made to be cheap, since what
+// it costs is in every row; that cost is measured, and rows that it bounds are marked.
+#pragma once
+
+#include "mechanisms/mechanism.hpp"
+
+#include <cstdint>
+
+namespace ipclab {
+
+/// What of the payload is touched. `header`, its first eight bytes only, is there to show how such
+/// a measurement misleads.
+enum class Touch { all, header };
+
+constexpr std::string_view name_of(Touch touch) { return touch == Touch::all ? "all" : "header"; }
+
+namespace payload {
+
+constexpr std::size_t word_bytes = sizeof(std::uint64_t);
+constexpr std::size_t small_bytes = 64;
+
+constexpr std::uint64_t word(std::uint64_t sequence, std::size_t index) {
+    return (sequence * 0x9E3779B97F4A7C15U) ^ index;  // the golden ratio: every byte changes
+}
+
+/// The kernels for larger messages, compiled for the vector units that this CPU has.
+void fill_words(std::byte* message, std::size_t words, std::uint64_t sequence);
+bool check_words(const std::byte* message, std::size_t words, std::uint64_t sequence);
+
+inline void fill(Bytes message, std::uint64_t sequence) {
+    const std::size_t words = message.size() / word_bytes;
+    if (message.size() > small_bytes) {
+        fill_words(message.data(), words, sequence);
+    } else {
+        for (std::size_t i = 0; i < words; ++i) {
+            const std::uint64_t value = word(sequence, i);
+            std::memcpy(message.data() + i * word_bytes, &value, word_bytes);
+        }
+    }
+    const std::uint64_t last = word(sequence, words);
+    std::memcpy(message.data() + words * word_bytes, &last, message.size() % word_bytes);
+}
+
+/// Whether `message` is what fill made of this sequence number.
+inline bool check(View message, std::uint64_t sequence) {
+    const std::size_t words = message.size() / word_bytes;
+    std::uint64_t wrong = 0;
+    if (message.size() > small_bytes) {
+        if (!check_words(message.data(), words, sequence)) return false;
+    } else {
+        for (std::size_t i = 0; i < words; ++i) {
+            std::uint64_t value = 0;
+            std::memcpy(&value, message.data() + i * word_bytes, word_bytes);
+            wrong |= value ^ word(sequence, i);
+        }
+    }
+    const std::uint64_t last = word(sequence, words);
+    return wrong == 0 && std::memcmp(&last, message.data() + words * word_bytes,
+                                     message.size() % word_bytes) == 0;
+}
+
+/// What the kernels cost on one message of this size, warm: the median over batches.
+struct Cost {
+    double fill_ns;
+    double check_ns;
+};
+Cost measure_cost(std::size_t size_bytes);
+
+}  // namespace payload
+}  // namespace ipclab
