@@ -79,31 +79,25 @@ std::span<std::int64_t> SessionMemory::samples_ns() const {
 
 Session::Session(Subject& subject, CpuPair cpus, SessionMemory& memory)
     : memory_(memory), control_(memory.reset()), same_cpu_(cpus[0] == cpus[1]) {
-    try {
-        start(subject, Side::initiator, cpus[0]);
-        start(subject, Side::responder, cpus[1]);
-        subject.stand_aside();
-        await_answers();
-    } catch (...) {
-        this->~Session();
-        throw;
-    }
+    start(subject, Side::initiator, cpus[0]);
+    start(subject, Side::responder, cpus[1]);
+    subject.stand_aside();
+    await_answers();
 }
 
-Session::~Session() {
-    for (pid_t& child : children_) {
-        if (child <= 0) continue;
-        ::kill(child, SIGKILL);
-        while (::waitpid(child, nullptr, 0) == -1 && errno == EINTR) {
+Session::Children::~Children() {
+    for (const pid_t pid : pids) {
+        if (pid <= 0) continue;
+        ::kill(pid, SIGKILL);
+        while (::waitpid(pid, nullptr, 0) == -1 && errno == EINTR) {
         }
-        child = 0;
     }
 }
 
 void Session::start(Subject& subject, Side side, int cpu) {
     const pid_t commander = ::getpid();
     const pid_t child = must(::fork(), "fork");
-    children_[static_cast<std::size_t>(side)] = child;
+    children_.pids[static_cast<std::size_t>(side)] = child;
     if (child != 0) return;
 
     // Ctrl-C reaches the whole process group; the commander decides what it means. Should the
@@ -143,11 +137,11 @@ void Session::await_answers() {
 }
 
 void Session::look_after_children() {
-    for (pid_t& child : children_) {
+    for (pid_t& child : children_.pids) {
         int status = 0;
         if (child <= 0 || ::waitpid(child, &status, WNOHANG) <= 0) continue;
         child = 0;
-        auto& text = control_.reports[&child - children_.data()].error;
+        auto& text = control_.reports[&child - children_.pids.data()].error;
         if (text[0] == '\0')
             *fmt::format_to_n(text.begin(), text.size() - 1, "{}",
                               WIFSIGNALED(status)
@@ -208,15 +202,15 @@ Reference Session::probe() {
 
 void Session::quit() {
     order({.kind = OrderKind::quit});
-    for (pid_t& child : children_) {
+    for (pid_t& child : children_.pids) {
         int status = 0;
         while (::waitpid(child, &status, 0) == -1)
             if (errno != EINTR) throw SystemError("waitpid", errno);
         child = 0;
         if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-            throw PairFailed(
-                fmt::format("{}: did not detach in good order",
-                            name_of_side(static_cast<std::size_t>(&child - children_.data()))));
+            throw PairFailed(fmt::format(
+                "{}: did not detach in good order",
+                name_of_side(static_cast<std::size_t>(&child - children_.pids.data()))));
     }
 }
 

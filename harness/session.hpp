@@ -38,8 +38,8 @@ struct LegResult {
     Leg leg;
     std::int64_t elapsed_ns = 0;  ///< of a stream: until the last message was consumed
     std::span<const std::int64_t>
-        samples_ns;                   ///< valid until the next leg; each of `stride` exchanges
-    std::array<SideReport, 2> sides;  ///< initiator, responder
+        samples_ns{};                   ///< valid until the next leg; each of `stride` exchanges
+    std::array<SideReport, 2> sides{};  ///< initiator, responder
 };
 
 struct Reference {
@@ -70,9 +70,6 @@ class Session {
     /// Forks both processes and waits until they are attached. `subject` and `memory` must outlive
     /// it. Throws PairFailed, Interrupted.
     Session(Subject& subject, CpuPair cpus, SessionMemory& memory);
-    Session(const Session&) = delete;
-    Session& operator=(const Session&) = delete;
-    ~Session();  ///< kills and reaps what still runs
 
     /// Sequence numbers go on from leg to leg. Throws PairFailed when a process fails or finds a
     /// wrong payload, Interrupted.
@@ -88,6 +85,15 @@ class Session {
     void quit();
 
   private:
+    /// Kills and reaps in its destructor what still runs.
+    struct Children {
+        Children() = default;
+        Children(const Children&) = delete;
+        Children& operator=(const Children&) = delete;
+        ~Children();
+        std::array<pid_t, 2> pids{};  ///< 0: not running
+    };
+
     void start(Subject& subject, Side side, int cpu);
     void order(const Order& order);
     void await_answers();
@@ -97,7 +103,7 @@ class Session {
     SessionMemory& memory_;
     PairControl& control_;
     bool same_cpu_;
-    std::array<pid_t, 2> children_{};  // 0: not running
+    Children children_;
     std::uint64_t sequence_ = 0;
 };
 

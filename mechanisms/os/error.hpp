@@ -24,8 +24,9 @@ class IpcError : public std::runtime_error {
   private:
     static std::string sentence(std::string_view kind, std::string_view call, int error,
                                 std::string_view detail) {
-        std::string text = std::string(call) + ": " + std::string(kind);
-        if (!detail.empty()) text += ", " + std::string(detail);
+        std::string text(call);
+        text.append(": ").append(kind);
+        if (!detail.empty()) text.append(", ").append(detail);
         if (error != 0) text += " (" + std::generic_category().message(error) + ")";
         return text;
     }
