@@ -27,7 +27,8 @@ class IpcError : public std::runtime_error {
         std::string text(call);
         text.append(": ").append(kind);
         if (!detail.empty()) text.append(", ").append(detail);
-        if (error != 0) text += " (" + std::generic_category().message(error) + ")";
+        if (error != 0)
+            text.append(" (").append(std::generic_category().message(error)).append(")");
         return text;
     }
 
