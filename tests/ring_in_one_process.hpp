@@ -1,0 +1,50 @@
+// Both ends of one ring in one process, on one mapping.
+#pragma once
+
+#include "mechanisms/os/fd.hpp"
+#include "mechanisms/os/mapping.hpp"
+#include "mechanisms/rings/spsc_ring.hpp"
+
+#include <cstdint>
+#include <new>
+#include <sys/mman.h>
+
+namespace ipclab {
+
+template <class Atomics, template <class> class WaitStrategy>
+class RingInOneProcess {
+    using Counters = RingCounters<Atomics, WaitStrategy>;
+
+  public:
+    /// `capacity` in bytes, a power of two and whole pages; `start`, a multiple of 8, is where both
+    /// sides begin to count.
+    RingInOneProcess(std::size_t capacity, std::uint64_t start)
+        : memory_(memory(page_bytes() + capacity)),
+          first_page_(memory_.get(), page_bytes()),
+          ring_(Mapping::mirrored(memory_.get(), capacity, page_bytes())),
+          counters(*new (first_page_.data()) Counters(start)),
+          sender(counters, ring_.data(), capacity, start),
+          receiver(counters, ring_.data(), capacity, start) {}
+
+    /// The first of the ring's two copies.
+    [[nodiscard]] std::byte* bytes() const { return ring_.data(); }
+
+  private:
+    static Fd memory(std::size_t bytes) {
+        Fd fd(must(::memfd_create("ring", MFD_CLOEXEC), "memfd_create"));
+        must(::ftruncate(fd.get(), static_cast<off_t>(bytes)), "ftruncate");
+        return fd;
+    }
+
+    Fd memory_;
+    Mapping first_page_;
+    Mapping ring_;
+
+  public:
+    Counters& counters;
+    // Each thread writes its own of these two at every message.
+    alignas(64) RingSender<Atomics, WaitStrategy> sender;
+    alignas(64) RingReceiver<Atomics, WaitStrategy> receiver;
+};
+
+}  // namespace ipclab

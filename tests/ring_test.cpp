@@ -1,0 +1,262 @@
+// What the ring's bytes do at the edges: at the end of the ring, at the end of the counters, full,
+// empty, and with a peer that lies.
+#include "mechanisms/waiting/spin.hpp"
+#include "tests/ring_in_one_process.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace ipclab {
+namespace {
+
+using testing::Each;
+using testing::HasSubstr;
+using testing::SizeIs;
+
+constexpr std::size_t capacity = 4096;
+constexpr std::uint64_t end_of_32_bits = std::uint64_t{1} << 32;
+
+struct WouldWait {};
+
+/// One thread at both ends: what would wait, throws.
+class Ring {
+  public:
+    explicit Ring(std::uint64_t start = 0) : ring_(capacity, start) {}
+
+    Bytes loan(std::size_t n) {
+        return ring_.sender.loan(n, [] { throw WouldWait(); });
+    }
+    void publish(std::size_t n) { ring_.sender.publish(n); }
+    View take() {
+        return ring_.receiver.take([] { throw WouldWait(); });
+    }
+    void release() { ring_.receiver.release(); }
+
+    void send(std::size_t n, int value) {
+        const Bytes room = loan(n);
+        std::fill(room.begin(), room.end(), std::byte(value));
+        publish(n);
+    }
+    void expect(std::size_t n, int value) {
+        const View message = take();
+        EXPECT_THAT(message, SizeIs(n));
+        EXPECT_THAT(message, Each(std::byte(value)));
+        release();
+    }
+    /// Moves both sides on.
+    void advance(std::size_t bytes) {
+        send(bytes - sizeof(ring_record::Length), 0);
+        take();
+        release();
+    }
+
+    // What a peer can do behind the back of ours.
+    void claim_published(std::uint64_t position) { ring_.counters.published.store(position); }
+    void claim_released(std::uint64_t position) { ring_.counters.released.store(position); }
+    void write_length(std::size_t offset, ring_record::Length length) {
+        std::memcpy(bytes() + offset, &length, sizeof length);
+    }
+    [[nodiscard]] std::byte* bytes() const { return ring_.bytes(); }
+
+  private:
+    RingInOneProcess<SystemAtomics, Spin> ring_;
+};
+
+class RingFrom : public testing::TestWithParam<std::uint64_t> {};
+
+TEST_P(RingFrom, KeepsSizesContentsAndOrderOverSeveralLaps) {
+    Ring ring(GetParam());
+    for (int message = 0; message < 200; ++message) {
+        const auto n = static_cast<std::size_t>(message * 37 % 900);
+        ring.send(n, message);
+        ring.send(n + 1, message + 1);
+        ring.expect(n, message);
+        ring.expect(n + 1, message + 1);
+    }
+}
+
+TEST_P(RingFrom, IsFullAfterItsCapacityAndEmptyAfterAllIsReleased) {
+    Ring ring(GetParam());
+    for (int lap = 0; lap < 3; ++lap) {
+        for (int message = 0; message < 8; ++message) ring.send(504, message);
+        EXPECT_THROW(ring.loan(0), WouldWait);
+        ring.expect(504, 0);
+        ring.send(504, 8);
+        EXPECT_THROW(ring.loan(0), WouldWait);
+        for (int message = 1; message < 9; ++message) ring.expect(504, message);
+        EXPECT_THROW(ring.take(), WouldWait);
+    }
+}
+
+TEST_P(RingFrom, CarriesTheLargestMessageAnywhereInTheRing) {
+    Ring ring(GetParam());
+    for (int message = 0; message < 20; ++message) {
+        ring.send(ring_record::payload_max(capacity), message);
+        EXPECT_THROW(ring.loan(0), WouldWait);
+        ring.expect(ring_record::payload_max(capacity), message);
+        ring.advance(512 + 8);
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(, RingFrom,
+                         testing::Values(0, end_of_32_bits - 1024, std::uint64_t{0} - 1024),
+                         [](const auto& about) -> std::string {
+                             if (about.param == 0) return "Zero";
+                             return about.param < end_of_32_bits ? "Below2To32" : "Below2To64";
+                         });
+
+TEST(Ring, RefusesAMessageThatItCouldNeverHold) {
+    Ring ring;
+    for (const std::size_t n : {ring_record::payload_max(capacity) + 1, capacity, SIZE_MAX}) {
+        try {
+            ring.loan(n);
+            ADD_FAILURE() << n << " bytes were lent";
+        } catch (const Refused& refused) {
+            EXPECT_EQ(refused.error(), EMSGSIZE);
+            EXPECT_THAT(refused.what(), HasSubstr("4088 bytes"));
+        }
+    }
+    ring.send(1, 1);
+    ring.expect(1, 1);
+}
+
+TEST(Ring, RunsOverItsEndIntoItsBeginning) {
+    Ring ring;
+    ring.advance(capacity - 16);
+    const Bytes room = ring.loan(24);
+    EXPECT_EQ(room.data(), ring.bytes() + capacity - 8);
+    std::fill(room.begin(), room.end(), std::byte{7});
+    ring.publish(24);
+    EXPECT_THAT(View(ring.bytes(), 16), Each(std::byte{7})) << "the part beyond the end";
+    ring.expect(24, 7);
+}
+
+TEST(Ring, CarriesAnEmptyMessage) {
+    Ring ring;
+    ring.send(0, 0);
+    ring.send(3, 3);
+    ring.expect(0, 0);
+    ring.expect(3, 3);
+}
+
+TEST(Ring, LendsTheSamePlaceAgainUntilItIsPublished) {
+    Ring ring;
+    const Bytes first = ring.loan(1000);
+    std::fill(first.begin(), first.end(), std::byte{1});
+    EXPECT_EQ(ring.loan(10).data(), first.data());
+    ring.send(10, 2);
+    ring.send(20, 3);
+    ring.expect(10, 2);
+    ring.expect(20, 3);
+    EXPECT_THROW(ring.take(), WouldWait);
+}
+
+TEST(Ring, GivesBackWhatWasLentButNotPublished) {
+    Ring ring;
+    ring.loan(4000);
+    ring.publish(0);
+    ring.send(4000, 1);
+    ring.expect(0, 0);
+    ring.expect(4000, 1);
+}
+
+TEST(Ring, ShowsTheSameMessageUntilItIsReleased) {
+    Ring ring;
+    ring.send(5, 5);
+    EXPECT_EQ(ring.take().data(), ring.take().data());
+    ring.expect(5, 5);
+    EXPECT_THROW(ring.take(), WouldWait);
+}
+
+// ---------------------------------------------------------------------------------------------
+// A peer that lies.
+
+class LyingRing : public RingFrom {};
+
+TEST_P(LyingRing, RefusesALengthBeyondWhatWasPublished) {
+    const ring_record::Length published = 64;
+    for (const ring_record::Length length :
+         {published - 7, published, ring_record::Length{capacity}, ring_record::Length{1} << 63,
+          ring_record::Length{0} - 1, ring_record::Length{0} - 7, ring_record::Length{0} - 8,
+          ring_record::Length{0} - 64}) {
+        Ring ring(GetParam());
+        ring.write_length(GetParam() % capacity, length);
+        ring.claim_published(GetParam() + published);
+        EXPECT_THROW(ring.take(), Refused) << length;
+        EXPECT_THROW(ring.take(), Refused) << length << ", and again";
+    }
+}
+
+TEST_P(LyingRing, BelievesALengthUpToWhatWasPublished) {
+    Ring ring(GetParam());
+    ring.write_length(GetParam() % capacity, 56);
+    ring.claim_published(GetParam() + 64);
+    EXPECT_THAT(ring.take(), SizeIs(56));
+}
+
+TEST_P(LyingRing, RefusesMorePublishedThanTheRingHolds) {
+    for (const std::uint64_t published :
+         {std::uint64_t{capacity} + 8, std::uint64_t{capacity} + 1, std::uint64_t{1} << 63}) {
+        Ring ring(GetParam());
+        ring.claim_published(GetParam() + published);
+        EXPECT_THROW(ring.take(), Refused) << published;
+    }
+}
+
+TEST_P(LyingRing, RefusesLessPublishedThanBefore) {
+    Ring ring(GetParam());
+    ring.advance(64);
+    ring.claim_published(GetParam() + 56);
+    EXPECT_THROW(ring.take(), Refused);
+}
+
+TEST_P(LyingRing, RefusesARecordTooShortForItsLength) {
+    Ring ring(GetParam());
+    ring.claim_published(GetParam() + 7);
+    EXPECT_THROW(ring.take(), Refused);
+}
+
+TEST_P(LyingRing, RefusesWhatFollowsARecordWithoutItsPadding) {
+    Ring ring(GetParam());
+    ring.write_length(GetParam() % capacity, 4);
+    ring.claim_published(GetParam() + 12);
+    EXPECT_THAT(ring.take(), SizeIs(4));
+    ring.release();
+    EXPECT_THROW(ring.take(), Refused);
+}
+
+TEST_P(LyingRing, IsNotMovedByALengthThatChangesAfterTheLook) {
+    Ring ring(GetParam());
+    ring.send(24, 1);
+    ring.send(40, 2);
+    EXPECT_THAT(ring.take(), SizeIs(24));
+    ring.write_length(GetParam() % capacity, 4000);
+    ring.release();
+    ring.expect(40, 2);
+}
+
+TEST_P(LyingRing, GivesNoRoomForMoreReleasedThanThereWas) {
+    for (const std::uint64_t released :
+         {std::uint64_t{1}, std::uint64_t{8}, std::uint64_t{1} << 63}) {
+        Ring ring(GetParam());
+        for (int message = 0; message < 8; ++message) ring.send(504, message);
+        ring.claim_released(GetParam() + capacity + released);
+        EXPECT_THROW(ring.loan(0), WouldWait) << released;
+    }
+}
+
+TEST_P(LyingRing, GivesNoRoomForLessReleasedThanBefore) {
+    Ring ring(GetParam());
+    ring.advance(64);
+    for (int message = 0; message < 8; ++message) ring.send(504, message);
+    ring.claim_released(GetParam() + 56);
+    EXPECT_THROW(ring.loan(0), WouldWait);
+}
+
+INSTANTIATE_TEST_SUITE_P(, LyingRing, testing::Values(0, std::uint64_t{0} - 8),
+                         [](const auto& about) {
+                             return about.param == 0 ? "Zero" : "Below2To64";
+                         });
+
+}  // namespace
+}  // namespace ipclab
