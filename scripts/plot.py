@@ -1,0 +1,374 @@
+#!/usr/bin/python3
+"""Draws the plots of one run: RESULTS-DIR/run.jsonl becomes RESULTS-DIR/plots/*.svg and *.png.
+
+Colour is the mechanism's family, the marker is the mechanism, a hollow marker is use in place, and
+the line's style is how the two processes wait. Each plot below opens with how to read it; that
+sentence also stands under the figure.
+"""
+
+import argparse
+import inspect
+import io
+import math
+import os
+import re
+import sys
+import textwrap
+from pathlib import Path
+
+try:
+    from matplotlib import rcParams
+    from matplotlib.colors import to_rgb
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+    from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
+except ImportError as missing:
+    sys.exit(f"plot.py: {missing}; apt install python3-matplotlib")
+
+from results import (BadResults, Selection, common_size, cpu_ns_per_message, figure, load,
+                     median_interval, percentile_points, rate_text, size_text, time_text)
+
+# The palette of Okabe and Ito, which people with any colour blindness can tell apart.
+FAMILIES = (  # the first pattern found in the mechanism's name decides
+    ("ring|memif|interlink", "#E69F00"),
+    ("pipe|fifo", "#D55E00"),
+    ("mq|queue|msg", "#009E73"),
+    ("unix|tcp|udp|sock|dgram", "#0072B2"),
+    ("shm|mem|map", "#CC79A7"),
+    ("event|signal|sem", "#56B4E9"),
+    ("", "#000000"),
+)
+MARKERS = "os^DvPXp<>h*"
+LINE_STYLES = {"sleeps": "-", "spins": (0, (5, 2)), "spins then sleeps": (0, (1, 1.2)),
+               "spins, yielding": (0, (5, 1.5, 1, 1.5))}
+OTHER_LINE_STYLE = (0, (9, 2, 1, 2, 1, 2))
+SIDES = ("initiator", "responder")
+PLACEMENTS = {"two_cpus": "two CPUs", "same_cpu": "same CPU"}
+PATTERNS = {"ping_pong": "ping-pong", "stream": "stream"}
+INTERVALS = ("{} are bootstrap 95 % intervals of the median over process pairs; fewer than six "
+             "pairs give none.")
+BANDS = INTERVALS.format("Bands and whiskers")
+AXES_WIDTH, MARGIN = 6.4, 0.8  # inches; on saving the page is cropped or extended to what is drawn
+
+
+class NothingToDraw(Exception):
+    """Why there is no such plot."""
+
+
+def latency(run, placement, _):
+    """Each point is the median over process pairs of the median round trip, there and back, of a
+    message of that size; lower is better, and a straight slope of one means a cost per byte."""
+    picked = select(run, "ping_pong", placement)
+    axes = sheet(picked, "Round-trip time by message size", rows=len(picked.series))
+    draw_lines(axes, {series: picked.points(series, lambda row: row["round_trip_ns"]["p50"])
+                      for series in picked.series}, run)
+    size_axis(axes, picked.sizes)
+    log_axis(axes, time_text, "round-trip time (median)")
+    return finish(axes, picked, latency, BANDS, averaged(picked))
+
+
+def throughput(run, placement, _):
+    """Each point is the median over process pairs of the payload bytes per second that one process
+    streams to another in messages of that size; higher is better."""
+    picked = select(run, "stream", placement)
+    axes = sheet(picked, "Throughput by message size", rows=len(picked.series))
+    draw_lines(axes, {series: picked.points(series, lambda row: row["bytes_per_s"])
+                      for series in picked.series}, run)
+    size_axis(axes, picked.sizes)
+    log_axis(axes, rate_text, "payload throughput (median)")
+    return finish(axes, picked, throughput, BANDS)
+
+
+def distribution(run, placement, size):
+    """Each point says that this share of the round trips took at most this long: the further right
+    a line stays flat, the rarer are its slow messages."""
+    picked = select(run, "ping_pong", placement, size or common_size(run, "ping_pong", placement))
+    lines = {series: percentile_points(rows) for series, cells in picked.series.items()
+             for rows in cells.values()}
+    if not any(lines.values()):
+        raise NothingToDraw("no row has percentiles")
+    axes = sheet(picked, f"Distribution of round-trip times at {size_text(picked.size)}",
+                 rows=len(picked.series))
+    draw_lines(axes, lines, run)
+    percent_axis(axes)
+    log_axis(axes, time_text, "round-trip time")
+    return finish(axes, picked, distribution, "Each percentile is the median over process pairs, "
+                  "shown where half of them have enough samples for it.",
+                  BANDS, averaged(picked), closed_loop(picked))
+
+
+def cpu_ping_pong(run, placement, size):
+    """Each pair of bars is the CPU time that the two processes spend per message in a ping-pong,
+    where a round trip is two messages; shorter is better. A process that spins is never idle."""
+    return cpu(run, "ping_pong", placement, size, cpu_ping_pong)
+
+
+def cpu_stream(run, placement, size):
+    """Each pair of bars is the CPU time that the sending process (initiator) and the receiving one
+    (responder) spend per message of a stream; shorter is better."""
+    return cpu(run, "stream", placement, size, cpu_stream)
+
+
+PLOTS = {"latency": latency, "throughput": throughput, "distribution": distribution,
+         "cpu-ping_pong": cpu_ping_pong, "cpu-stream": cpu_stream}
+
+
+def cpu(run, pattern, placement, size, plot):
+    picked = select(run, pattern, placement, size or common_size(run, pattern, placement))
+    bars = {series: [median_interval(cpu_ns_per_message(rows, side)) for side in SIDES]
+            for series, cells in picked.series.items() for rows in cells.values()}
+    bars = {series: sides for series, sides in bars.items()
+            if not any(math.isnan(median) for median, _, _ in sides)}
+    if not bars:
+        raise NothingToDraw("no row has CPU times")
+    title = f"CPU time per message at {size_text(picked.size)}, {PATTERNS[pattern]}"
+    axes = sheet(picked, title, height=0.6 + 0.44 * len(bars), left=2)
+    draw_bars(axes, bars, run)
+    return finish(axes, picked, plot, INTERVALS.format("Whiskers"))
+
+
+def select(run, pattern, placement, size=None):
+    picked = Selection(run, pattern, placement, size)
+    if not picked.series:
+        at = f" at {size_text(size)}" if size else ""
+        raise NothingToDraw(" ".join([f"no comparable {PATTERNS[pattern]} row{at}.",
+                                      *picked.omissions()]))
+    return picked
+
+
+def sheet(picked, title, rows=0, height=0.0, left=0.9):
+    """An empty figure with its titles; as high as the legend needs that will stand beside it."""
+    height = height or max(4.2, 0.22 * rows + 1.9)
+    page = Figure(figsize=(left + AXES_WIDTH + MARGIN, height + 2 * MARGIN))
+    axes = page.add_axes((left / page.get_figwidth(), MARGIN / page.get_figheight(),
+                          AXES_WIDTH / page.get_figwidth(), height / page.get_figheight()))
+    run = picked.run.context
+    cpus = "/".join(map(str, dict.fromkeys((run.get("cpus") or {}).get(picked.placement, ()))))
+    where = PLACEMENTS.get(picked.placement, picked.placement) + (f" ({cpus})" if cpus else "")
+    machine = [run.get("host"), run.get("cpu_model"),
+               run.get("hypervisor") and f"{run['hypervisor']} guest", where,
+               f"n = {picked.pairs()}"]
+    axes.set_title(title, loc="left", weight="bold", pad=22)
+    axes.text(0, 6 / 72 / height + 1, "  ·  ".join(filter(None, machine)), fontsize=8.5,
+              transform=axes.transAxes)
+    axes.grid(True, which="major", color="0.9", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.tick_params(labelsize=9)
+    axes.spines[["top", "right"]].set_visible(False)
+    return axes
+
+
+def colour_of(series):
+    return next(colour for words, colour in FAMILIES if re.search(words, series.mechanism))
+
+
+def draw_lines(axes, lines, run):
+    """Draws (x, median, low, high) points; a missing figure leaves a gap in its line."""
+    lines = {series: points for series, points in lines.items() if points}
+    last_value = {series: [y for _, y, _, _ in points if not math.isnan(y)][-1]
+                  for series, points in lines.items()}
+    handles = []
+    for series in sorted(lines, key=last_value.get, reverse=True):
+        x, y, low, high = zip(*lines[series])
+        colour = colour_of(series)
+        axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
+        intervals = [(at, *ends) for at, _, *ends in lines[series] if not math.isnan(ends[0])]
+        if intervals:
+            axes.vlines(*zip(*intervals), color=colour, linewidth=1, zorder=1.9)
+        handles += axes.plot(
+            x, y, label=series.label, gid=series.gid, color=colour, linewidth=1.5, markersize=5.5,
+            linestyle=LINE_STYLES.get(series.waiting, OTHER_LINE_STYLE),
+            marker=MARKERS[run.mechanisms.index(series.mechanism) % len(MARKERS)],
+            markerfacecolor="white" if series.access == "in_place" else colour)
+    names = axes.legend(handles=handles, title="As the lines end, from the top", **beside(1))
+    axes.add_artist(names).set_clip_on(False)  # what is clipped to the axes is cropped on saving
+    axes.legend(handles=key_handles(lines), title="How to tell them apart", **beside(0))
+
+
+def beside(height):
+    return {"loc": "upper left" if height else "lower left", "bbox_to_anchor": (1.02, height),
+            "borderaxespad": 0, "frameon": False, "fontsize": 8.5, "title_fontsize": 8.5,
+            "handlelength": 3.6, "alignment": "left"}
+
+
+def key_handles(lines):
+    present = {series.waiting for series in lines}
+    waits = [wait for wait in LINE_STYLES if wait in present]
+    waits += sorted(present - set(LINE_STYLES))
+    accesses = sorted({series.access for series in lines})
+    return [Line2D([], [], color="0.3", label=f"waiting: {wait}",
+                   linestyle=LINE_STYLES.get(wait, OTHER_LINE_STYLE)) for wait in waits] + [
+            Line2D([], [], color="0.3", linestyle="", marker="o", label=access.replace("_", " "),
+                   markerfacecolor="white" if access == "in_place" else "0.3")
+            for access in accesses]
+
+
+def draw_bars(axes, bars, run):
+    order = sorted(bars, key=lambda series: sum(side[0] for side in bars[series]), reverse=True)
+    widest = max(top for sides in bars.values() for side in sides for top in side
+                 if not math.isnan(top))
+    for row, series in enumerate(order):
+        for side, (median, low, high), shift in zip(SIDES, bars[series], (0.19, -0.19)):
+            axes.barh(row + shift, median, 0.36, color=tint(colour_of(series), side),
+                      gid=f"{series.gid}|{side}")
+            end = median
+            if not math.isnan(low):
+                axes.hlines(row + shift, low, high, color="black", linewidth=1)
+                end = max(median, high)
+            axes.text(end + 0.01 * widest, row + shift, time_text(median), va="center", fontsize=7)
+    axes.set_yticks(range(len(order)),
+                    [f"{series.label}\n{series.waiting}" for series in order], fontsize=8)
+    axes.set_ylim(-0.6, len(order) - 0.4)
+    axes.set_xlim(0, widest * 1.12)
+    axes.xaxis.set_major_locator(MaxNLocator(6, steps=(1, 2, 5, 10)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda ns, _: time_text(ns) if ns else "0"))
+    axes.grid(False, axis="y")
+    axes.set_xlabel("CPU time per message (median)")
+    axes.legend(handles=[Patch(color=tint("0.3", side), label=side) for side in SIDES], **beside(1))
+
+
+def tint(colour, side):
+    pale = 0 if side == "initiator" else 0.55
+    return [pale + (1 - pale) * part for part in to_rgb(colour)]
+
+
+def size_axis(axes, sizes):
+    axes.set_xscale("log", base=2)
+    axes.set_xlim(sizes[0] / 1.5, sizes[-1] * 1.5)
+    room = (sizes[-1] / sizes[0]) ** 0.07  # a label's width, as a factor on this axis
+    labelled = []
+    for size in sorted(sizes, key=lambda size: (size.bit_count() > 1, size)):  # round ones first
+        if all(max(size, other) >= min(size, other) * room for other in labelled):
+            labelled.append(size)
+    axes.xaxis.set_major_locator(FixedLocator(labelled))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda size, _: size_text(int(size))))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel("message size")
+
+
+def percent_axis(axes):
+    percents = (50, 75, 90, 95, 99, 99.5, 99.9, 99.95, 99.99, 99.995, 99.999)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(FixedLocator([100 / (100 - percent) for percent in percents]))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{100 - 100 / x:.6g}"))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel("share of round trips that took at most this long, %")
+
+
+def log_axis(axes, text, label):
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    steps = (1, 2, 5, 10)
+    axes.yaxis.set_major_locator(
+        LogLocator(10, (1,), numticks=20) if high > 200 * low
+        else LogLocator(10, steps[:3], numticks=20) if high > 5 * low
+        else MaxNLocator(6, steps=steps))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.set_ylabel(label)
+
+
+def averaged(picked):
+    cells = picked.where(lambda row: (row.get("stride") or 1) > 1)
+    return cells and f"Samples average several round trips, which blunts their tail: {cells}."
+
+
+def closed_loop(picked):
+    return any(row.get("closed_loop") for row in picked.rows) and (
+        "Closed loop: a late message delays the next one, so these are service times.")
+
+
+def finish(axes, picked, plot, *notes):
+    """Puts the caption under the figure: how to read it, what was left out, where it comes from."""
+    reference_ns = [figure(row, "reference_before.round_trip_ns") for row in picked.rows]
+    reference_ns = [ns for ns in reference_ns if ns]
+    kind = figure(picked.rows[0], "reference_before.kind") or ""
+    pieces = picked.where(lambda row: (row.get("fragments") or 1) > 1)
+    bound = picked.where(lambda row: row.get("bound_by"))
+    run, end = picked.run.context, picked.run.end
+    lines = [
+        " ".join([inspect.cleandoc(plot.__doc__).replace("\n", " "), *filter(None, notes)]),
+        reference_ns and f"Reference measured beside these rows: {kind.replace('_', ' ')} there "
+        f"and back {time_text(median_interval(reference_ns)[0])}, class “{picked.reference_class}”.",
+        pieces and f"Messages travel in several pieces: {pieces}.",
+        bound and f"Bound by filling or checking the payload, not by the mechanism: {bound}.",
+        *picked.omissions(),
+        f"From run.jsonl of {run.get('utc')}, commit {run.get('commit')}"
+        + (" with local changes" if run.get("dirty") else "")
+        + (f"; measuring stopped by {end.get('stopped_by')}." if end else "; the run did not end."),
+    ]
+    text = "\n".join(textwrap.fill(unbroken(line), 150, break_on_hyphens=False)
+                     for line in lines if line)
+    page = axes.figure
+    page.text(0.1 / page.get_figwidth(), (MARGIN - 0.62) / page.get_figheight(), text, va="top",
+              fontsize=7.5, color="0.25", linespacing=1.4, gid="caption")
+    return page
+
+
+def unbroken(line):
+    """No line may break between a number and its unit, or inside the name of a series."""
+    glued = line.replace(" · ", "\u00a0·\u00a0").replace("in place", "in\u00a0place")
+    return re.sub(r"(\d) (?=\S)", "\\1\u00a0", glued)
+
+
+def save(page, stem):
+    """Both files appear whole or not at all."""
+    for suffix, metadata in ((".svg", {"Date": None}), (".png", {"Software": None})):
+        drawn = io.BytesIO()
+        page.savefig(drawn, format=suffix[1:], dpi=160, bbox_inches="tight", pad_inches=0.15,
+                     metadata=metadata)
+        part = stem.with_name(f".{stem.name}{suffix}.part")
+        try:
+            part.write_bytes(drawn.getvalue())
+            os.replace(part, f"{stem}{suffix}")
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def size_bytes(text):
+    match = re.fullmatch(r"(\d+) *(B|KiB|MiB|)", text)
+    if not match:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 64, 4KiB or 1MiB")
+    return int(match[1]) * {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20}[match[2]]
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description="Draw the plots of one run, as SVG and PNG, into RESULTS-DIR/plots/.",
+        epilog="example: scripts/plot.py results/reference --size 4KiB")
+    parser.add_argument("folder", metavar="RESULTS-DIR", type=Path, help="holds run.jsonl")
+    parser.add_argument("--size", type=size_bytes, metavar="SIZE",
+                        help="message size for the distribution and the CPU times (default: the "
+                             "one near 64 B that most mechanisms have)")
+    options = parser.parse_args()
+    try:
+        draw(options.folder, options.size)
+    except BadResults as error:
+        parser.exit(2, f"plot.py: {error}\n")
+    except OSError as error:
+        parser.exit(2, f"plot.py: {error.filename or options.folder}: {error.strerror}\n")
+
+
+def draw(folder, size):
+    run = load(folder)
+    if size and size not in run.sizes:
+        raise BadResults(f"--size {size_text(size)}: the run has "
+                         + ", ".join(map(size_text, run.sizes)))
+    rcParams["svg.hashsalt"] = "ipclab"  # the same rows give the same file
+    rcParams["text.parse_math"] = False  # a reason may hold dollar signs
+    for placement in run.placements:
+        for name, plot in PLOTS.items():
+            stem = folder / "plots" / f"{name}-{placement}"
+            try:
+                page = plot(run, placement, size)
+            except NothingToDraw as why:
+                print(f"plot.py: no {stem.name}: {why}")
+                continue
+            stem.parent.mkdir(exist_ok=True)
+            save(page, stem)
+            print(f"{stem}.svg, .png")
+
+
+if __name__ == "__main__":
+    main()
