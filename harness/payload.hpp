@@ -24,7 +24,7 @@ constexpr std::size_t word_bytes = sizeof(std::uint64_t);
 constexpr std::size_t small_bytes = 64;
 
 constexpr std::uint64_t word(std::uint64_t sequence, std::size_t index) {
-    return (sequence * 0x9E3779B97F4A7C15U) ^ index;  // the golden ratio: every byte changes
+    return ((sequence + 1) * 0x9E3779B97F4A7C15U) ^ index;  // the golden ratio; never all zero
 }
 
 /// The kernels for larger messages, compiled for the vector units that this CPU has.

@@ -14,6 +14,8 @@ namespace ipclab {
 struct RunOptions {
     std::vector<Scenario> scenarios;
     std::uint64_t seed = 1;
+    bool keep_awake = false;       ///< see quiet.hpp
+    bool raise_autogroup = false;  ///< see quiet.hpp
     std::optional<std::filesystem::path>
         out;  ///< the results' folder; chosen by time, host and commit if empty
 };

@@ -197,7 +197,7 @@ Reference Session::probe() {
     return {.round_trip_ns = first.round_trip_ns,
             .distance =
                 same_cpu_ ? CpuDistance::same_cpu : classify_round_trip(first.round_trip_ns),
-            .hiccups = first.hiccups.share > second.hiccups.share ? first.hiccups : second.hiccups};
+            .hiccups = first.hiccups.longest_ns >= second.hiccups.longest_ns ? first.hiccups : second.hiccups};
 }
 
 void Session::quit() {

@@ -45,7 +45,7 @@ struct LegResult {
 struct Reference {
     double round_trip_ns = 0;
     CpuDistance distance = CpuDistance::same_cpu;
-    Hiccups hiccups;  ///< the worse of the two CPUs
+    Hiccups hiccups;  ///< of the CPU with the longer one
 };
 
 /// Memory shared with the processes of one session at a time; kept from session to session.

@@ -1,0 +1,226 @@
+#include "harness/measurement.hpp"
+
+#include "harness/machine.hpp"
+#include "harness/statistics.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <fmt/format.h>
+
+namespace ipclab {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+/// A stamp costs some 20 ns: one a microsecond is 2 %.
+constexpr double stamp_interval_ns = 1000;
+/// Even where one message takes longer than the whole batch.
+constexpr std::uint64_t messages_min = 5;
+/// A pair that lost more than this to other tasks or to the host is disturbed.
+constexpr double lost_share_max = 0.05;
+/// A row in which the payload's kernels take more than this is bound by them.
+constexpr double bound_share = 0.5;
+
+constexpr double percentile_grid[] = {0,  1,  5,    10,   25,    50,    75,     90,
+                                      95, 99, 99.5, 99.9, 99.95, 99.99, 99.999, 100};
+
+Json header(const Cell& cell, const Conditions& conditions, int round, int attempt) {
+    return {{"type", "row"},
+            {"scenario", conditions.scenario},
+            {"mechanism", cell.mechanism},
+            {"pattern", name_of(cell.pattern)},
+            {"size_bytes", cell.size_bytes},
+            {"access", name_of(cell.access)},
+            {"waiting", name_of(facts_of(cell.mechanism).waiting)},
+            {"placement", name_of(cell.placement)},
+            {"round", round},
+            {"attempt", attempt}};
+}
+
+Json json_of(const SideUsage& usage) {
+    return {{"cpu_ns", usage.cpu_ns},
+            {"voluntary_switches", usage.voluntary_switches},
+            {"involuntary_switches", usage.involuntary_switches},
+            {"minor_faults", usage.minor_faults},
+            {"major_faults", usage.major_faults},
+            {"run_queue_ns", usage.run_queue_ns}};
+}
+
+Json json_of(const Reference& reference) {
+    return {{"kind", reference.distance == CpuDistance::same_cpu ? "context_switch" : "cache_line"},
+            {"round_trip_ns", reference.round_trip_ns},
+            {"class", name_of(reference.distance)},
+            {"hiccup_ns_max", reference.hiccups.longest_ns},
+            {"hiccup_share", reference.hiccups.share}};
+}
+
+void add_ping_pong(Json& row, const LegResult& result, double& figure_ns) {
+    const std::vector<double> sorted = round_trips_ns(result);
+    const auto value = [&](double percent) {
+        const auto found = percentile_if_enough<double>(sorted, percent);
+        return found ? Json(*found) : Json(nullptr);
+    };
+    figure_ns = percentile<double>(sorted, 50);
+    row["stride"] = result.leg.stride;
+    row["round_trip_ns"] = {
+        {"samples", sorted.size()},
+        {"mean", static_cast<double>(result.elapsed_ns) / static_cast<double>(result.leg.messages)},
+        {"p50", figure_ns},
+        {"p90", value(90)},
+        {"p99", value(99)},
+        {"p99_9", value(99.9)},
+        {"max", sorted.back()}};
+    Json& grid = row["round_trip_ns_percentiles"] = Json::array();
+    for (const double percent : percentile_grid)
+        if (Json found = value(percent); !found.is_null()) grid.push_back({percent, found});
+}
+
+void add_stream(Json& row, const Cell& cell, const LegResult& result, double& figure_ns) {
+    figure_ns = static_cast<double>(result.elapsed_ns) / static_cast<double>(result.leg.messages);
+    row["message_ns"] = figure_ns;
+    row["messages_per_s"] = 1e9 / figure_ns;
+    row["bytes_per_s"] = 1e9 / figure_ns * static_cast<double>(cell.size_bytes);
+}
+
+/// How much of the batch other tasks or the host took. On two CPUs, a side loses what it waits on a
+/// run queue; on one CPU the sides wait for each other there, and what is lost is what neither of
+/// them used.
+double lost_share(const Cell& cell, const LegResult& result, std::int64_t stolen_ns) {
+    const auto elapsed_ns = static_cast<double>(result.elapsed_ns);
+    const SideUsage& first = result.sides[0].usage;
+    const SideUsage& second = result.sides[1].usage;
+    const double lost_ns =
+        cell.placement == Placement::two_cpus
+            ? static_cast<double>(std::max(first.run_queue_ns, second.run_queue_ns) + stolen_ns)
+            : elapsed_ns - static_cast<double>(first.cpu_ns + second.cpu_ns);
+    return std::max(0.0, lost_ns / elapsed_ns);
+}
+
+Json bound_by(const Cell& cell, const Conditions& conditions, double figure_ns) {
+    if (conditions.touch == Touch::header) return nullptr;
+    const auto cost = conditions.payload_costs.find(cell.size_bytes);
+    if (cost == conditions.payload_costs.end()) return nullptr;
+    const auto [fill_ns, check_ns] = cost->second;
+    // One after the other there and back, or side by side.
+    const double kernels_ns =
+        cell.pattern == Pattern::ping_pong || cell.placement == Placement::same_cpu
+            ? (fill_ns + check_ns) * (cell.pattern == Pattern::ping_pong ? 2 : 1)
+            : std::max(fill_ns, check_ns);
+    if (kernels_ns < bound_share * figure_ns) return nullptr;
+    return fill_ns >= check_ns ? "fill" : "check";
+}
+
+std::string why_disturbed(const Reference& before, const Reference& after, double lost) {
+    if (before.distance != after.distance)
+        return fmt::format("the CPUs moved from {} to {}", name_of(before.distance),
+                           name_of(after.distance));
+    if (lost > lost_share_max)
+        return fmt::format("{:.0f} % of the time was lost to other tasks or to the host",
+                           100 * lost);
+    return {};
+}
+
+LegResult run_batch(Session& session, const Cell& cell, const Conditions& conditions) {
+    const LegResult warm = session.warm_up(conditions.batch / 4, conditions.touch);
+    const double message_ns =
+        static_cast<double>(warm.elapsed_ns) / static_cast<double>(warm.leg.messages);
+    const std::uint64_t stride =
+        cell.pattern == Pattern::ping_pong && message_ns < stamp_interval_ns
+            ? static_cast<std::uint64_t>(std::ceil(stamp_interval_ns / message_ns))
+            : 1;
+    const auto wanted =
+        static_cast<std::uint64_t>(static_cast<double>(conditions.batch.count()) / message_ns);
+    const std::uint64_t most =
+        cell.pattern == Pattern::ping_pong ? (SessionMemory::samples_max - 1) * stride : wanted;
+    const std::uint64_t messages = std::clamp(wanted, messages_min, std::max(messages_min, most));
+    return session.run_leg((messages + stride - 1) / stride * stride, stride, conditions.touch);
+}
+
+Row measure_pair(const Cell& cell, const Conditions& conditions, int round, int attempt,
+                 SessionMemory& memory) {
+    const CpuPair cpus = cpus_for(cell.placement);
+    const std::vector<int> distinct =
+        cpus[0] == cpus[1] ? std::vector{cpus[0]} : std::vector{cpus[0], cpus[1]};
+    const auto subject = create_subject(cell);
+    Session session(*subject, cpus, memory);
+    const Reference before = session.probe();
+    const auto stolen_before_ns = steal_ns(distinct);
+    const LegResult result = run_batch(session, cell, conditions);
+    const auto stolen_after_ns = steal_ns(distinct);
+    const Reference after = session.probe();
+
+    Row row{.distance = before.distance, .json = header(cell, conditions, round, attempt)};
+    const bool steal_known = stolen_before_ns && stolen_after_ns;
+    const auto stolen_ns =
+        steal_known ? static_cast<std::int64_t>(*stolen_after_ns - *stolen_before_ns) : 0;
+    const double lost = lost_share(cell, result, stolen_ns);
+    const std::string disturbed = why_disturbed(before, after, lost);
+    if (!disturbed.empty()) row.status = RowStatus::disturbed;
+
+    Json& json = row.json;
+    json["status"] = name_of(row.status);
+    json["reason"] = disturbed.empty() ? Json(nullptr) : Json(disturbed);
+    json["messages"] = result.leg.messages;
+    json["elapsed_ns"] = result.elapsed_ns;
+    json["fragments"] = result.sides[0].fragments;
+    json["capacity_bytes"] = result.sides[0].capacity_bytes;
+    json["publish_every"] = 1;
+    json["touch"] = name_of(conditions.touch);
+    json["payload_at_reader"] =
+        cell.placement == Placement::same_cpu ? "warm" : "other CPU's cache";
+    json["bytes_in_flight_max"] =
+        cell.pattern == Pattern::ping_pong ? cell.size_bytes : result.sides[0].capacity_bytes;
+    json["closed_loop"] = cell.pattern == Pattern::ping_pong;
+    json["keep_awake"] = conditions.keep_awake;
+    json["autogroup_nice"] =
+        conditions.autogroup_nice ? Json(*conditions.autogroup_nice) : Json(nullptr);
+    if (cell.pattern == Pattern::ping_pong)
+        add_ping_pong(json, result, row.figure_ns);
+    else
+        add_stream(json, cell, result, row.figure_ns);
+    json["initiator"] = json_of(result.sides[0].usage);
+    json["responder"] = json_of(result.sides[1].usage);
+    json["reference_before"] = json_of(before);
+    json["reference_after"] = json_of(after);
+    json["lost_share"] = lost;
+    json["steal_ns"] = steal_known ? Json(stolen_ns) : Json(nullptr);
+    json["bound_by"] = bound_by(cell, conditions, row.figure_ns);
+    session.quit();
+    return row;
+}
+
+}  // namespace
+
+std::vector<double> round_trips_ns(const LegResult& result) {
+    const auto stride = static_cast<double>(result.leg.stride);
+    std::vector<double> round_trips;
+    round_trips.reserve(result.samples_ns.size());
+    for (const std::int64_t window_ns : result.samples_ns)
+        round_trips.push_back(static_cast<double>(window_ns) / stride);
+    std::sort(round_trips.begin(), round_trips.end());
+    const double typical_ns = percentile<double>(round_trips, 50);
+    round_trips.back() =
+        std::max(round_trips.back(), round_trips.back() * stride - (stride - 1) * typical_ns);
+    return round_trips;
+}
+
+Row row_without_figures(const Cell& cell, const Conditions& conditions, int round, RowStatus status,
+                        const std::string& reason) {
+    Row row{.status = status, .json = header(cell, conditions, round, 1)};
+    row.json["status"] = name_of(status);
+    row.json["reason"] = reason;
+    return row;
+}
+
+Row measure(const Cell& cell, const Conditions& conditions, int round, int attempt,
+            SessionMemory& memory) {
+    try {
+        return measure_pair(cell, conditions, round, attempt, memory);
+    } catch (const PairFailed& error) {
+        return row_without_figures(cell, conditions, round, RowStatus::failed, error.what());
+    } catch (const IpcError& error) {
+        return row_without_figures(cell, conditions, round, RowStatus::skipped, error.what());
+    }
+}
+
+}  // namespace ipclab
