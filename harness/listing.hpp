@@ -1,0 +1,24 @@
+// The facts of the catalogue as tables.
+#pragma once
+
+#include "mechanisms/mechanism.hpp"
+
+#include <cstddef>
+#include <limits>
+#include <string>
+#include <vector>
+
+namespace ipclab {
+
+/// The facts of every mechanism, in the catalogue's order.
+const std::vector<Facts>& catalog_facts();
+
+inline constexpr std::size_t any_width = std::numeric_limits<std::size_t>::max();
+
+/// For a terminal that is so many characters wide: cells are wrapped to fit, as far as whole words
+/// allow. Prose is never wider than 100.
+std::string list_as_text(const std::vector<Facts>& mechanisms, std::size_t columns = any_width);
+
+std::string list_as_markdown(const std::vector<Facts>& mechanisms);
+
+}  // namespace ipclab

@@ -1,0 +1,249 @@
+// The command line: run, list, doctor, report.
+#include "harness/doctor.hpp"
+#include "harness/listing.hpp"
+#include "harness/quantity.hpp"
+#include "harness/runner.hpp"
+#include "harness/scenario.hpp"
+#include "harness/summary.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdint>
+#include <cstdio>
+#include <exception>
+#include <filesystem>
+#include <fmt/format.h>
+#include <limits>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <sys/ioctl.h>
+#include <unistd.h>
+#include <utility>
+#include <vector>
+
+namespace ipclab {
+namespace {
+
+constexpr int bad_usage = 2;  // exit status
+
+/// The words that follow `ipclab run`. What is empty stays as the scenarios say.
+struct RunWords {
+    std::vector<std::string> scenarios;
+    std::vector<std::string> mechanisms;
+    std::vector<std::string> sizes;
+    std::string rounds;
+    std::string seed;
+    std::string out;
+    bool quick = false;
+};
+
+/// All parts of "64,4KiB" and "1MiB", in which each value stands once: a cell measured twice would
+/// weigh twice.
+template <class Value>
+std::vector<Value> values_of(const std::vector<std::string>& lists, auto&& read) {
+    std::vector<Value> values;
+    for (const std::string& list : lists) {
+        for (std::size_t begin = 0; begin <= list.size();) {
+            const std::size_t comma = std::min(list.find(',', begin), list.size());
+            Value value = read(list.substr(begin, comma - begin));
+            if (std::find(values.begin(), values.end(), value) == values.end())
+                values.push_back(std::move(value));
+            begin = comma + 1;
+        }
+    }
+    return values;
+}
+
+template <class Number>
+Number whole_number(std::string_view text, Number least) {
+    Number number{};
+    const char* const end = text.data() + text.size();
+    const auto [stop, error] = std::from_chars(text.data(), end, number);
+    if (stop != end || error != std::errc() || number < least)
+        throw std::invalid_argument(fmt::format("{:?} is not a whole number between {} and {}",
+                                                text, least, std::numeric_limits<Number>::max()));
+    return number;
+}
+
+/// Calls `read` and puts the option's name before its complaint.
+auto option(std::string_view name, auto&& read) {
+    try {
+        return read();
+    } catch (const std::invalid_argument& error) {
+        throw std::invalid_argument(fmt::format("{}: {}", name, error.what()));
+    }
+}
+
+RunOptions read_run_words(const RunWords& words) {
+    RunOptions options;
+    if (!words.out.empty()) options.out = words.out;
+    if (!words.seed.empty())
+        options.seed = option("--seed", [&] { return whole_number<std::uint64_t>(words.seed, 0); });
+    const auto mechanisms = option("--mechanism", [&] {
+        return values_of<std::string>(words.mechanisms, [](const std::string& name) {
+            match_mechanisms({name});
+            return name;
+        });
+    });
+    const auto sizes_bytes =
+        option("--size", [&] { return values_of<std::size_t>(words.sizes, parse_message_size); });
+    const int rounds_max = option(
+        "--rounds", [&] { return words.rounds.empty() ? 0 : whole_number<int>(words.rounds, 1); });
+
+    for (const std::string& word : words.scenarios) {
+        Scenario scenario = read_scenario(find_scenario(word), words.quick);
+        if (!mechanisms.empty()) scenario.mechanisms = mechanisms;
+        if (!sizes_bytes.empty()) scenario.sizes_bytes = sizes_bytes;
+        if (rounds_max > 0) scenario.rounds_max = rounds_max;
+        if (cells_of(scenario).empty())
+            throw std::invalid_argument(fmt::format(
+                "{}: nothing to measure: none of these mechanisms lends memory to use in_place; "
+                "add \"copy\" to the scenario's access, or take others",
+                word));
+        for (const Scenario& other : options.scenarios)
+            if (other.name == scenario.name)
+                throw std::invalid_argument(
+                    fmt::format("two scenarios are named {:?}; run them one by one", other.name));
+        options.scenarios.push_back(std::move(scenario));
+    }
+    return options;
+}
+
+/// Output that does not go to a terminal is not wrapped, so that a line stays a mechanism.
+std::size_t terminal_columns() {
+    winsize size{};
+    const bool told = ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+    return told ? size.ws_col : any_width;
+}
+
+int print_list(bool markdown) {
+    const std::vector<Facts>& mechanisms = catalog_facts();
+    fmt::print("{}", markdown ? list_as_markdown(mechanisms)
+                              : list_as_text(mechanisms, terminal_columns()));
+    return 0;
+}
+
+constexpr std::string_view run_example =
+    "Example: ipclab run latency --mechanism 'spsc-ring/*' --mechanism pipe --size 64,4KiB";
+constexpr std::string_view list_example = "Example: ipclab list";
+constexpr std::string_view doctor_example = "Example: ipclab doctor";
+constexpr std::string_view report_example =
+    "Example: ipclab report results/20261121T130000Z-host-abc1234";
+constexpr std::string_view examples = R"(Examples:
+  ipclab run                        compare all mechanisms, in about a minute
+  ipclab run latency --quick        answer one scenario's question, roughly
+  ipclab run throughput --mechanism 'spsc-ring/*' --mechanism pipe --size 64,4KiB
+  ipclab list                       what each mechanism promises
+  ipclab doctor                     what on this machine will disturb the figures
+  ipclab report results/reference   show the table of a run again)";
+
+CLI::App* add_run(CLI::App& app, RunWords& words) {
+    CLI::App* const command = app.add_subcommand("run", "Measure, and leave a folder of results");
+    command->footer(std::string(run_example));
+    const auto add_list = [command](const char* name, std::vector<std::string>& list,
+                                    const char* description) {
+        return command->add_option(name, list, description)->allow_extra_args(false);
+    };
+    command
+        ->add_option("scenario", words.scenarios,
+                     "latency, throughput, quick (the default), or TOML files")
+        ->type_name("");
+    add_list("--mechanism", words.mechanisms, "Only these: names or globs; may be repeated")
+        ->type_name("GLOB");
+    add_list("--size", words.sizes, "Only messages of these sizes: 64,4KiB,1MiB")
+        ->type_name("LIST");
+    command->add_flag("--quick", words.quick, "Shorten the scenarios to their [quick] tables");
+    command->add_option("--rounds", words.rounds, "At most so many pairs of processes per cell")
+        ->type_name("N");
+    command->add_option("--seed", words.seed, "Of the random order of the cells (default: 1)")
+        ->type_name("N");
+    command
+        ->add_option("--out", words.out,
+                     "Folder for the results (default: results/<time>-<host>-<commit>)")
+        ->type_name("DIR");
+    return command;
+}
+
+/// CLI11 collects what it does not know; this says what was meant.
+void refuse_unknown(const CLI::App& command) {
+    const std::vector<std::string> words = command.remaining();
+    if (words.empty()) return;
+    const std::string word = words.front().substr(0, words.front().find('='));
+    std::vector<std::string> names;
+    if (word.starts_with('-')) {
+        for (const CLI::Option* option : command.get_options())
+            for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+        throw std::invalid_argument(unknown("option", word, names));
+    }
+    for (const CLI::App* subcommand : command.get_subcommands({}))
+        names.push_back(subcommand->get_name());
+    if (!names.empty()) throw std::invalid_argument(unknown("command", word, names));
+    throw std::invalid_argument(
+        fmt::format("{:?} is one word too many; see ipclab {} --help", word, command.get_name()));
+}
+
+int command_line(int argc, char** argv) {
+    CLI::App app("What copying costs and what sharing memory costs between processes on this "
+                 "machine",
+                 "ipclab");
+    app.footer(std::string(examples));
+    app.set_version_flag("--version", "ipclab " IPCLAB_VERSION, "Print the version and exit");
+    app.allow_extras();
+    app.require_subcommand(0, 1);
+
+    RunWords run_words;
+    const CLI::App* const run_command = add_run(app, run_words);
+
+    CLI::App* const list = app.add_subcommand("list", "Show what each mechanism promises");
+    list->footer(std::string(list_example));
+    bool markdown = false;
+    list->add_flag("--markdown", markdown, "As Markdown, for a page");
+
+    CLI::App* const doctor = app.add_subcommand(
+        "doctor", "Show what on this machine will disturb or limit the figures, with remedies");
+    doctor->footer(std::string(doctor_example));
+
+    CLI::App* const report =
+        app.add_subcommand("report", "Show the table of a run again, from its run.jsonl");
+    report->footer(std::string(report_example));
+    std::string results;
+    report->add_option("results", results, "A results folder")->type_name("DIR");
+
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+        if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+        throw;
+    }
+    refuse_unknown(app);
+    for (const CLI::App* command : app.get_subcommands()) refuse_unknown(*command);
+
+    if (*run_command) {
+        if (run_words.scenarios.empty()) run_words.scenarios = {"quick"};
+        return run(read_run_words(run_words));
+    }
+    if (*list) return print_list(markdown);
+    if (*doctor) return run_doctor();
+    if (*report) {
+        if (results.empty())
+            throw std::invalid_argument("report of which run? Name its folder under results/");
+        return print_report(results);
+    }
+    throw std::invalid_argument("a command is missing: run, list, doctor or report; see ipclab "
+                                "--help");
+}
+
+}  // namespace
+}  // namespace ipclab
+
+int main(int argc, char** argv) {
+    try {
+        return ipclab::command_line(argc, argv);
+    } catch (const std::exception& error) {
+        fmt::print(stderr, "ipclab: {}\n", error.what());
+        return ipclab::bad_usage;
+    }
+}

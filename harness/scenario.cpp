@@ -1,0 +1,363 @@
+#include "harness/scenario.hpp"
+
+#include "harness/listing.hpp"
+#include "harness/quantity.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <fnmatch.h>
+#include <fstream>
+#include <iterator>
+#include <limits>
+#include <system_error>
+#include <toml++/toml.h>
+
+namespace ipclab {
+namespace {
+
+namespace fs = std::filesystem;
+
+[[noreturn]] void refuse(const toml::source_region& where, std::string_view what) {
+    throw ScenarioError(fmt::format("{}:{}:{}: {}", where.path ? *where.path : std::string(),
+                                    where.begin.line, where.begin.column, what));
+}
+
+/// One key of a scenario: how to write its value, and how to read it.
+struct Key {
+    std::string_view name;
+    std::string_view example;
+    bool required;
+    void (*read)(const Key& key, const toml::node& value, Scenario& scenario);
+};
+
+std::string_view type_of(const toml::node& value) {
+    switch (value.type()) {
+    case toml::node_type::table:
+        return "a table";
+    case toml::node_type::array:
+        return "a list";
+    case toml::node_type::string:
+        return "a string";
+    case toml::node_type::integer:
+        return "a whole number";
+    case toml::node_type::floating_point:
+        return "a number with a point";
+    case toml::node_type::boolean:
+        return "a boolean";
+    default:
+        return "a date or a time";
+    }
+}
+
+[[noreturn]] void refuse_type(const Key& key, const toml::node& value, std::string_view needed) {
+    refuse(value.source(), fmt::format("{} must be {}, not {}; write {} = {}", key.name, needed,
+                                       type_of(value), key.name, key.example));
+}
+
+const std::string& string_of(const Key& key, const toml::node& value, std::string_view needed) {
+    if (const auto* text = value.as_string()) return text->get();
+    refuse_type(key, value, needed);
+}
+
+/// Calls a parser of quantities and adds the place to its refusal.
+template <class Parser>
+auto parsed(const toml::node& value, const std::string& text, Parser parse) {
+    try {
+        return parse(text);
+    } catch (const BadQuantity& error) {
+        refuse(value.source(), error.what());
+    }
+}
+
+/// A list of one element at least, and of no two that are the same.
+template <class Element>
+std::vector<Element> list_of(const Key& key, const toml::node& value, auto&& read_element) {
+    const toml::array* const list = value.as_array();
+    if (list == nullptr) refuse_type(key, value, "a list");
+    if (list->empty())
+        refuse(value.source(),
+               fmt::format("{} is empty; write {} = {}", key.name, key.name, key.example));
+    std::vector<Element> elements;
+    for (const toml::node& item : *list) {
+        Element element = read_element(item);
+        if (std::find(elements.begin(), elements.end(), element) != elements.end())
+            refuse(item.source(), fmt::format("{} holds this value twice", key.name));
+        elements.push_back(std::move(element));
+    }
+    return elements;
+}
+
+/// A list of words that name the values of an enumeration.
+template <class Enum, std::size_t count>
+std::vector<Enum> words_of(const Key& key, std::string_view kind, const toml::node& value,
+                           const std::array<Enum, count>& all) {
+    return list_of<Enum>(key, value, [&](const toml::node& item) {
+        const std::string& word = string_of(key, item, "a list of strings");
+        std::vector<std::string> names;
+        for (const Enum candidate : all) {
+            if (name_of(candidate) == word) return candidate;
+            names.emplace_back(name_of(candidate));
+        }
+        refuse(item.source(), unknown(kind, word, names));
+    });
+}
+
+void read_mechanisms(const Key& key, const toml::node& value, Scenario& scenario) {
+    scenario.mechanisms = list_of<std::string>(key, value, [&](const toml::node& item) {
+        const std::string& name = string_of(key, item, "a list of strings");
+        try {
+            match_mechanisms({name});
+        } catch (const std::invalid_argument& error) {
+            refuse(item.source(), error.what());
+        }
+        return name;
+    });
+}
+
+void read_patterns(const Key& key, const toml::node& value, Scenario& scenario) {
+    scenario.patterns = words_of(key, "pattern", value, patterns);
+}
+
+void read_access(const Key& key, const toml::node& value, Scenario& scenario) {
+    scenario.access = words_of(key, "access", value, accesses);
+}
+
+void read_placements(const Key& key, const toml::node& value, Scenario& scenario) {
+    scenario.placements = words_of(key, "placement", value, placements);
+}
+
+void read_sizes(const Key& key, const toml::node& value, Scenario& scenario) {
+    scenario.sizes_bytes = list_of<std::size_t>(key, value, [&](const toml::node& item) {
+        const std::string text = item.is_integer()
+                                     ? fmt::format("{}", item.as_integer()->get())
+                                     : string_of(key, item, "a list of strings or whole numbers");
+        return parsed(item, text, parse_message_size);
+    });
+}
+
+void read_rounds_max(const Key& key, const toml::node& value, Scenario& scenario) {
+    if (!value.is_integer()) refuse_type(key, value, "a whole number");
+    const std::int64_t rounds = value.as_integer()->get();
+    if (rounds < 1 || rounds > std::numeric_limits<int>::max())
+        refuse(value.source(), fmt::format("{} must be between 1 and {}", key.name,
+                                           std::numeric_limits<int>::max()));
+    scenario.rounds_max = static_cast<int>(rounds);
+}
+
+void read_batch(const Key& key, const toml::node& value, Scenario& scenario) {
+    scenario.batch = parsed(value, string_of(key, value, "a string"), parse_duration);
+}
+
+void read_budget(const Key& key, const toml::node& value, Scenario& scenario) {
+    scenario.budget = parsed(value, string_of(key, value, "a string"), parse_duration);
+}
+
+void read_interval_width_target(const Key& key, const toml::node& value, Scenario& scenario) {
+    scenario.interval_width_target =
+        parsed(value, string_of(key, value, "a string"), parse_percent);
+}
+
+constexpr std::string_view quick_table = "quick";
+constexpr bool required = true;
+constexpr std::array keys{
+    Key{"mechanisms", R"(["pipe", "spsc-ring/*"])", !required, read_mechanisms},
+    Key{"patterns", R"(["ping_pong", "stream"])", required, read_patterns},
+    Key{"sizes", R"(["64 B", "4 KiB"])", required, read_sizes},
+    Key{"access", R"(["copy", "in_place"])", required, read_access},
+    Key{"placements", R"(["same_cpu", "two_cpus"])", required, read_placements},
+    Key{"rounds_max", "12", required, read_rounds_max},
+    Key{"batch", R"("20 ms")", required, read_batch},
+    Key{"budget", R"("60 s")", required, read_budget},
+    Key{"interval_width_target", R"("5 %")", required, read_interval_width_target},
+};
+
+enum class Level { file, quick };
+
+std::vector<std::string> key_names(Level level) {
+    std::vector<std::string> names(keys.size());
+    std::transform(keys.begin(), keys.end(), names.begin(),
+                   [](const Key& key) { return std::string(key.name); });
+    if (level == Level::file) names.emplace_back(quick_table);
+    return names;
+}
+
+void read_keys(const toml::table& table, Level level, Scenario& scenario) {
+    for (const auto& [name, value] : table) {
+        if (level == Level::file && name == quick_table) continue;
+        const auto key = std::find_if(keys.begin(), keys.end(),
+                                      [word = name.str()](const Key& k) { return k.name == word; });
+        if (key == keys.end()) refuse(name.source(), unknown("key", name.str(), key_names(level)));
+        key->read(*key, value, scenario);
+    }
+}
+
+std::string contents_of(const fs::path& file) {
+    const auto refuse_file = [&](int error) {
+        throw ScenarioError(
+            fmt::format("{}: {}", file.string(), std::generic_category().message(error)));
+    };
+    if (fs::is_directory(file)) refuse_file(EISDIR);
+    std::ifstream in(file, std::ios::binary);
+    if (!in) refuse_file(errno);
+    std::string text(std::istreambuf_iterator<char>(in), {});
+    if (in.bad()) refuse_file(EIO);
+    return text;
+}
+
+/// The first comment, its lines joined; nothing where something else comes first. A line with
+/// nothing but the # ends it, so that remarks may follow.
+std::string first_comment(std::string_view text) {
+    constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
+    if (text.starts_with(byte_order_mark)) text.remove_prefix(byte_order_mark.size());
+    std::string comment;
+    while (!text.empty()) {
+        const std::size_t end = std::min(text.find('\n'), text.size());
+        std::string_view line = text.substr(0, end);
+        text.remove_prefix(std::min(end + 1, text.size()));
+        const auto trim = [&line](std::string_view from_front) {
+            line.remove_prefix(std::min(line.find_first_not_of(from_front), line.size()));
+            line = line.substr(0, line.find_last_not_of(" \t\r") + 1);
+        };
+        trim(" \t\r");
+        if (line.empty() && comment.empty()) continue;
+        if (!line.starts_with('#')) break;
+        trim("# \t");
+        if (line.empty() && !comment.empty()) break;
+        if (!comment.empty()) comment += ' ';
+        comment += line;
+    }
+    return comment;
+}
+
+bool is_glob(std::string_view word) { return word.find_first_of("*?[") != std::string_view::npos; }
+
+bool means(const std::string& word, const std::string& mechanism) {
+    const auto matches = [&](const std::string& glob) {
+        return ::fnmatch(glob.c_str(), mechanism.c_str(), 0) == 0;
+    };
+    return matches(word) || (!is_glob(word) && matches(word + "/*"));
+}
+
+/// The names, and what several of them have before their slash.
+std::vector<std::string> mechanism_words() {
+    std::vector<std::string> words;
+    for (const Facts& mechanism : catalog_facts()) {
+        const std::string name(mechanism.name);
+        const std::string stem = name.substr(0, name.find('/'));
+        if (std::find(words.begin(), words.end(), stem) == words.end()) words.push_back(stem);
+        if (name != stem) words.push_back(name);
+    }
+    return words;
+}
+
+std::vector<std::string> shipped_scenarios(const fs::path& folder) {
+    std::vector<std::string> names;
+    std::error_code ignored;
+    for (const auto& entry : fs::directory_iterator(folder, ignored))
+        if (entry.path().extension() == ".toml") names.push_back(entry.path().stem());
+    std::sort(names.begin(), names.end());
+    return names;
+}
+
+}  // namespace
+
+std::size_t parse_message_size(std::string_view text) {
+    const std::uint64_t bytes = parse_size(text);
+    if (bytes > size_limit_bytes)
+        throw BadQuantity(
+            fmt::format("{:?}: must be at most {}", text, format_size(size_limit_bytes)));
+    return bytes;
+}
+
+std::string unknown(std::string_view kind, std::string_view word,
+                    const std::vector<std::string>& names) {
+    const auto meant = nearest_name(word, names);
+    return fmt::format("unknown {} {:?}; {}", kind, word,
+                       meant ? fmt::format("did you mean {}?", *meant)
+                             : fmt::format("known: {}", fmt::join(names, ", ")));
+}
+
+Scenario read_scenario(const fs::path& file, bool quick) {
+    const std::string text = contents_of(file);
+    toml::table table;
+    try {
+        table = toml::parse(text, file.string());
+    } catch (const toml::parse_error& error) {
+        refuse(error.source(), error.description());
+    }
+
+    Scenario scenario;
+    scenario.name = file.stem();
+    scenario.question = first_comment(text);
+    if (scenario.question.empty())
+        refuse(table.source(), "the file must begin with a comment that asks its question; write "
+                               "# What does …?");
+    scenario.mechanisms = {"*"};
+    read_keys(table, Level::file, scenario);
+    for (const Key& key : keys)
+        if (key.required && !table.contains(key.name))
+            refuse(table.source(),
+                   fmt::format("{} is missing; write {} = {}", key.name, key.name, key.example));
+
+    // Read in any case, so that a mistake in it does not wait for the first --quick.
+    Scenario shortened = scenario;
+    if (const toml::node* const node = table.get(quick_table)) {
+        const toml::table* const replacements = node->as_table();
+        if (replacements == nullptr)
+            refuse(node->source(),
+                   fmt::format("quick must be a table, not {}; write [quick]", type_of(*node)));
+        read_keys(*replacements, Level::quick, shortened);
+    }
+    return quick ? shortened : scenario;
+}
+
+fs::path find_scenario(const std::string& word) {
+    if (word.find('/') != std::string::npos || word.ends_with(".toml")) return word;
+    const fs::path folder = fs::path(IPCLAB_SOURCE_DIR) / "scenarios";
+    const std::vector<std::string> names = shipped_scenarios(folder);
+    if (std::find(names.begin(), names.end(), word) == names.end())
+        throw std::invalid_argument(unknown("scenario", word, names));
+    return folder / (word + ".toml");
+}
+
+std::vector<std::string> match_mechanisms(const std::vector<std::string>& names) {
+    std::vector<std::string> mechanisms;
+    for (const Facts& facts : catalog_facts()) mechanisms.emplace_back(facts.name);
+    for (const std::string& name : names) {
+        const auto meant = [&](const std::string& mechanism) { return means(name, mechanism); };
+        if (std::none_of(mechanisms.begin(), mechanisms.end(), meant))
+            throw std::invalid_argument(unknown("mechanism", name, mechanism_words()));
+    }
+    const auto not_meant = [&](const std::string& mechanism) {
+        return std::none_of(names.begin(), names.end(),
+                            [&](const std::string& name) { return means(name, mechanism); });
+    };
+    mechanisms.erase(std::remove_if(mechanisms.begin(), mechanisms.end(), not_meant),
+                     mechanisms.end());
+    return mechanisms;
+}
+
+std::vector<Cell> cells_of(const Scenario& scenario) {
+    const auto can_lend = [](const std::string& name) {
+        const auto& all = catalog_facts();
+        const auto facts = std::find_if(
+            all.begin(), all.end(), [&](const Facts& candidate) { return candidate.name == name; });
+        return facts->sender == Dialect::lends && facts->receiver == Dialect::lends;
+    };
+    std::vector<Cell> cells;
+    for (const std::string& mechanism : match_mechanisms(scenario.mechanisms)) {
+        const bool lends = can_lend(mechanism);
+        for (const Pattern pattern : scenario.patterns)
+            for (const std::size_t size_bytes : scenario.sizes_bytes)
+                for (const Access access : scenario.access)
+                    for (const Placement placement : scenario.placements)
+                        if (access == Access::copy || lends)
+                            cells.push_back({mechanism, pattern, size_bytes, access, placement});
+    }
+    return cells;
+}
+
+}  // namespace ipclab

@@ -1,0 +1,424 @@
+#include "harness/scenario.hpp"
+
+#include "harness/listing.hpp"
+#include "harness/quantity.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <set>
+#include <string>
+#include <string_view>
+#include <unistd.h>
+#include <utility>
+#include <vector>
+
+namespace {
+
+using namespace ipclab;
+using namespace std::chrono_literals;
+using testing::ElementsAre;
+using testing::EndsWith;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+namespace fs = std::filesystem;
+
+/// A scenario file that is gone at the end of its test.
+class File {
+  public:
+    explicit File(std::string_view text, const std::string& name = "case") {
+        std::string folder = (fs::temp_directory_path() / "ipclab-scenario-XXXXXX").string();
+        if (::mkdtemp(folder.data()) == nullptr) throw std::runtime_error("mkdtemp");
+        path_ = fs::path(folder) / (name + ".toml");
+        std::ofstream(path_, std::ios::binary) << text;
+    }
+    File(const File&) = delete;
+    File& operator=(const File&) = delete;
+    ~File() {
+        std::error_code ignored;
+        fs::remove_all(path_.parent_path(), ignored);
+    }
+    [[nodiscard]] const fs::path& path() const { return path_; }
+
+  private:
+    fs::path path_;
+};
+
+Scenario read(std::string_view text, bool quick = false) {
+    return read_scenario(File(text).path(), quick);
+}
+
+/// What a reader is told, from the line on: "3:9: unknown …"; "" if the file is taken.
+std::string complaint(std::string_view text) {
+    const File file(text);
+    try {
+        (void)read_scenario(file.path(), false);
+        return "";
+    } catch (const ScenarioError& error) {
+        const std::string message = error.what();
+        const std::string place = file.path().string() + ":";
+        EXPECT_EQ(message.find('\n'), std::string::npos) << message;
+        EXPECT_EQ(message.substr(0, place.size()), place);
+        return message.substr(std::min(place.size(), message.size()));
+    }
+}
+
+constexpr std::string_view whole = R"(# What does it cost?
+mechanisms = ["pipe"]
+patterns = ["ping_pong"]
+sizes = ["64 B", 4096]
+access = ["copy"]
+placements = ["two_cpus"]
+rounds_max = 12
+batch = "20 ms"
+budget = "60 s"
+interval_width_target = "5 %"
+)";
+
+/// `whole` with line `number` (from 1) replaced.
+std::string with_line(int number, std::string_view line) {
+    std::string text(whole);
+    std::size_t begin = 0;
+    for (int i = 1; i < number; ++i) begin = text.find('\n', begin) + 1;
+    text.replace(begin, text.find('\n', begin) - begin, line);
+    return text;
+}
+
+// ---- what is read ----
+
+TEST(ReadScenario, TakesEveryKey) {
+    const Scenario scenario = read_scenario(File(whole, "my-question").path(), false);
+    EXPECT_EQ(scenario.name, "my-question");
+    EXPECT_EQ(scenario.question, "What does it cost?");
+    EXPECT_THAT(scenario.mechanisms, ElementsAre("pipe"));
+    EXPECT_THAT(scenario.patterns, ElementsAre(Pattern::ping_pong));
+    EXPECT_THAT(scenario.sizes_bytes, ElementsAre(64U, 4096U));
+    EXPECT_THAT(scenario.access, ElementsAre(Access::copy));
+    EXPECT_THAT(scenario.placements, ElementsAre(Placement::two_cpus));
+    EXPECT_EQ(scenario.rounds_max, 12);
+    EXPECT_EQ(scenario.batch, 20ms);
+    EXPECT_EQ(scenario.budget, 60s);
+    EXPECT_DOUBLE_EQ(scenario.interval_width_target, 0.05);
+}
+
+TEST(ReadScenario, MeansAllMechanismsWhereNoneIsNamed) {
+    EXPECT_THAT(read(with_line(2, "")).mechanisms, ElementsAre("*"));
+}
+
+TEST(ReadScenario, TakesSizesUpTo64MiB) {
+    EXPECT_THAT(read(with_line(4, R"(sizes = [1, "64 MiB"])")).sizes_bytes,
+                ElementsAre(1U, 64U << 20U));
+}
+
+TEST(ReadScenario, JoinsTheLinesOfTheQuestion) {
+    EXPECT_EQ(
+        read(with_line(1, "\n# What does it\n#   cost,\r\n# and why?\n\n# A remark.")).question,
+        "What does it cost, and why?");
+    EXPECT_EQ(read(with_line(1, "# What does it cost?\n#\n# A remark.")).question,
+              "What does it cost?");
+    EXPECT_EQ(read(with_line(1, "\xEF\xBB\xBF# Was kostet das?")).question, "Was kostet das?");
+}
+
+TEST(ReadScenario, QuickReplacesWhatItNames) {
+    const std::string text =
+        std::string(whole) + "[quick]\nsizes = [1]\nrounds_max = 3\nbudget = \"5 s\"\n";
+    const Scenario quick = read(text, true);
+    EXPECT_THAT(quick.sizes_bytes, ElementsAre(1U));
+    EXPECT_EQ(quick.rounds_max, 3);
+    EXPECT_EQ(quick.budget, 5s);
+    EXPECT_EQ(quick.batch, 20ms);
+    EXPECT_EQ(quick.question, "What does it cost?");
+
+    const Scenario slow = read(text, false);
+    EXPECT_THAT(slow.sizes_bytes, ElementsAre(64U, 4096U));
+    EXPECT_EQ(slow.rounds_max, 12);
+    EXPECT_EQ(read(whole, true).rounds_max, 12);
+}
+
+// ---- what is refused, where, and what is proposed instead ----
+
+TEST(ScenarioErrors, UnknownKey) {
+    EXPECT_EQ(complaint(with_line(4, "sizs = [1]")),
+              R"(4:1: unknown key "sizs"; did you mean sizes?)");
+    EXPECT_EQ(complaint(with_line(7, "  round_max = 12")),
+              R"(7:3: unknown key "round_max"; did you mean rounds_max?)");
+    EXPECT_EQ(
+        complaint(with_line(7, "colour = 12")),
+        R"(7:1: unknown key "colour"; known: mechanisms, patterns, sizes, access, placements, )"
+        "rounds_max, batch, budget, interval_width_target, quick");
+    EXPECT_EQ(complaint(std::string(whole) + "[quik]\n"),
+              R"(11:2: unknown key "quik"; did you mean quick?)");
+}
+
+TEST(ScenarioErrors, MissingKey) {
+    EXPECT_EQ(complaint(with_line(4, "")),
+              R"(1:1: sizes is missing; write sizes = ["64 B", "4 KiB"])");
+    EXPECT_EQ(complaint(with_line(8, "")), R"(1:1: batch is missing; write batch = "20 ms")");
+    for (const int line : {3, 4, 5, 6, 7, 8, 9, 10})
+        EXPECT_THAT(complaint(with_line(line, "")), HasSubstr("is missing; write ")) << line;
+    EXPECT_THAT(complaint(with_line(8, "") + "[quick]\nbatch = \"1 ms\"\n"),
+                HasSubstr("batch is missing"));
+}
+
+TEST(ScenarioErrors, UnknownMechanism) {
+    EXPECT_EQ(complaint(with_line(2, R"(mechanisms = ["pipe", "spsc-ring/futx"])")),
+              R"(2:23: unknown mechanism "spsc-ring/futx"; did you mean spsc-ring/futex?)");
+    EXPECT_EQ(complaint(with_line(2, R"(mechanisms = ["spsc-rings"])")),
+              R"(2:15: unknown mechanism "spsc-rings"; did you mean spsc-ring?)");
+    EXPECT_THAT(complaint(with_line(2, R"(mechanisms = ["carrier-pigeon*"])")),
+                HasSubstr(R"(2:15: unknown mechanism "carrier-pigeon*"; known: pipe, )"));
+    EXPECT_THAT(complaint(with_line(2, R"(mechanisms = [""])")),
+                HasSubstr("2:15: unknown mechanism"));
+}
+
+TEST(ScenarioErrors, UnknownWord) {
+    EXPECT_EQ(complaint(with_line(3, R"(patterns = ["stream", "pingpong"])")),
+              R"(3:23: unknown pattern "pingpong"; did you mean ping_pong?)");
+    EXPECT_EQ(complaint(with_line(5, R"(access = ["in-place"])")),
+              R"(5:11: unknown access "in-place"; did you mean in_place?)");
+    EXPECT_EQ(complaint(with_line(6, R"(placements = ["same_core"])")),
+              R"(6:15: unknown placement "same_core"; did you mean same_cpu?)");
+    EXPECT_EQ(complaint(with_line(6, R"(placements = ["numa"])")),
+              R"(6:15: unknown placement "numa"; known: same_cpu, two_cpus)");
+}
+
+TEST(ScenarioErrors, Quantities) {
+    EXPECT_EQ(complaint(with_line(4, R"(sizes = ["64 B", "4 KB"])")),
+              R"(4:18: "4 KB": unknown unit "KB", nearest is KiB; known: B, KiB, MiB, GiB)");
+    EXPECT_EQ(complaint(with_line(8, R"(batch = "20 msec")")),
+              R"(8:9: "20 msec": unknown unit "msec", nearest is ms; known: ns, us, ms, s, min)");
+    EXPECT_EQ(complaint(with_line(9, R"(budget = "60")")),
+              R"(9:10: "60": the unit is missing; known: ns, us, ms, s, min)");
+    EXPECT_EQ(complaint(with_line(10, R"(interval_width_target = "5")")),
+              R"(10:25: "5": the unit is missing; known: %)");
+}
+
+TEST(ScenarioErrors, OutOfBounds) {
+    EXPECT_EQ(complaint(with_line(4, "sizes = [64, 0]")), R"(4:14: "0": must be at least 1 B)");
+    EXPECT_THAT(complaint(with_line(4, "sizes = [-1]")),
+                HasSubstr(R"(4:10: "-1": must be more than 0)"));
+    EXPECT_EQ(complaint(with_line(4, R"(sizes = ["65 MiB"])")),
+              R"(4:10: "65 MiB": must be at most 64 MiB)");
+    EXPECT_EQ(complaint(with_line(4, "sizes = [67108865]")),
+              R"(4:10: "67108865": must be at most 64 MiB)");
+    EXPECT_EQ(complaint(with_line(7, "rounds_max = 0")),
+              "7:14: rounds_max must be between 1 and 2147483647");
+    EXPECT_EQ(complaint(with_line(7, "rounds_max = -3")),
+              "7:14: rounds_max must be between 1 and 2147483647");
+    EXPECT_THAT(complaint(with_line(7, "rounds_max = 2147483648")), HasSubstr("7:14: "));
+    EXPECT_THAT(complaint(with_line(8, R"(batch = "0 ms")")),
+                HasSubstr("8:9: \"0 ms\": must be at least"));
+    EXPECT_THAT(complaint(with_line(9, R"(budget = "-5 s")")),
+                HasSubstr("9:10: \"-5 s\": must be more than 0"));
+    EXPECT_THAT(complaint(with_line(10, R"(interval_width_target = "0 %")")),
+                HasSubstr("10:25: \"0 %\": must be more than 0 %"));
+    EXPECT_THAT(complaint(with_line(10, R"(interval_width_target = "101 %")")),
+                HasSubstr("must be at most 100 %"));
+}
+
+TEST(ScenarioErrors, WrongType) {
+    EXPECT_EQ(
+        complaint(with_line(2, R"(mechanisms = "pipe")")),
+        R"(2:14: mechanisms must be a list, not a string; write mechanisms = ["pipe", "spsc-ring/*"])");
+    EXPECT_EQ(complaint(with_line(2, "mechanisms = [\"pipe\", 3]")),
+              "2:23: mechanisms must be a list of strings, not a whole number; write mechanisms = "
+              R"(["pipe", "spsc-ring/*"])");
+    EXPECT_EQ(complaint(with_line(3, "patterns = [true]")),
+              "3:13: patterns must be a list of strings, not a boolean; write patterns = "
+              R"(["ping_pong", "stream"])");
+    EXPECT_EQ(complaint(with_line(4, "sizes = [1.5]")),
+              "4:10: sizes must be a list of strings or whole numbers, not a number with a point; "
+              R"(write sizes = ["64 B", "4 KiB"])");
+    EXPECT_EQ(complaint(with_line(7, R"(rounds_max = "12")")),
+              "7:14: rounds_max must be a whole number, not a string; write rounds_max = 12");
+    EXPECT_EQ(complaint(with_line(8, "batch = 20")),
+              R"(8:9: batch must be a string, not a whole number; write batch = "20 ms")");
+    EXPECT_EQ(complaint(with_line(9, "budget = [60]")),
+              R"(9:10: budget must be a string, not a list; write budget = "60 s")");
+    EXPECT_EQ(complaint(with_line(9, "budget = 2026-11-21")),
+              R"(9:10: budget must be a string, not a date or a time; write budget = "60 s")");
+    EXPECT_THAT(
+        complaint(with_line(10, "interval_width_target = 0.05")),
+        HasSubstr("10:25: interval_width_target must be a string, not a number with a point"));
+    EXPECT_EQ(complaint(std::string(whole) + "quick = true\n"),
+              "11:9: quick must be a table, not a boolean; write [quick]");
+}
+
+TEST(ScenarioErrors, EmptyLists) {
+    EXPECT_EQ(complaint(with_line(2, "mechanisms = []")),
+              R"(2:14: mechanisms is empty; write mechanisms = ["pipe", "spsc-ring/*"])");
+    for (const auto& [line, key] :
+         {std::pair(3, "patterns"), {4, "sizes"}, {5, "access"}, {6, "placements"}})
+        EXPECT_THAT(complaint(with_line(line, std::string(key) + " = []")),
+                    HasSubstr(std::string(key) + " is empty; write "));
+}
+
+TEST(ScenarioErrors, Duplicates) {
+    EXPECT_EQ(complaint(with_line(2, R"(mechanisms = ["pipe", "p*", "pipe"])")),
+              "2:29: mechanisms holds this value twice");
+    EXPECT_EQ(complaint(with_line(3, R"(patterns = ["stream", "stream"])")),
+              "3:23: patterns holds this value twice");
+    EXPECT_EQ(complaint(with_line(4, R"(sizes = [4096, "4 KiB"])")),
+              "4:16: sizes holds this value twice");
+    EXPECT_THAT(complaint(with_line(7, "rounds_max = 12\nrounds_max = 13")), HasSubstr("redefine"));
+}
+
+TEST(ScenarioErrors, TheQuickTableIsHeldToTheSameRules) {
+    EXPECT_EQ(complaint(std::string(whole) + "[quick]\nbudged = \"5 s\"\n"),
+              R"(12:1: unknown key "budged"; did you mean budget?)");
+    EXPECT_EQ(complaint(std::string(whole) + "[quick]\n\nsizes = [\"1 b\"]\n"),
+              R"(13:10: "1 b": unknown unit "b", nearest is B; known: B, KiB, MiB, GiB)");
+    EXPECT_THAT(complaint(std::string(whole) + "[quick]\n[quick.quick]\n"),
+                HasSubstr("12:8: unknown key \"quick\""));
+}
+
+TEST(ScenarioErrors, NoQuestion) {
+    const std::string expected =
+        "1:1: the file must begin with a comment that asks its question; write # What does …?";
+    EXPECT_EQ(complaint(with_line(1, "")), expected);
+    EXPECT_EQ(complaint(with_line(1, "#")), expected);
+    EXPECT_EQ(
+        complaint(
+            with_line(2, "mechanisms = [\"pipe\"]\n# Too late?").substr(whole.find('\n') + 1)),
+        expected);
+    EXPECT_EQ(complaint(""), expected);
+}
+
+TEST(ScenarioErrors, Syntax) {
+    EXPECT_THAT(complaint(with_line(4, "sizes = [\"64 B\"")), HasSubstr("5:"));
+    EXPECT_THAT(complaint(with_line(9, "budget = \"60 s")), HasSubstr("9:"));
+    EXPECT_THAT(complaint(with_line(4, "sizes 64")), HasSubstr("4:7: "));
+    EXPECT_THAT(complaint("# What is \xff?\n"), HasSubstr("1:10: "));
+}
+
+TEST(ScenarioErrors, FilesThatCannotBeRead) {
+    const auto message = [](const fs::path& path) -> std::string {
+        try {
+            (void)read_scenario(path, false);
+            return "";
+        } catch (const ScenarioError& error) {
+            return error.what();
+        }
+    };
+    EXPECT_EQ(message("/nowhere/x.toml"), "/nowhere/x.toml: No such file or directory");
+    EXPECT_EQ(message("/tmp"), "/tmp: Is a directory");
+}
+
+// ---- mechanisms ----
+
+TEST(MatchMechanisms, NamesAndGlobsInTheCataloguesOrder) {
+    EXPECT_THAT(match_mechanisms({"unix-stream", "pipe"}), ElementsAre("pipe", "unix-stream"));
+    EXPECT_THAT(match_mechanisms({"posix-[ms]*", "pipe", "p?pe"}),
+                ElementsAre("pipe", "posix-mq", "posix-shm"));
+    EXPECT_EQ(match_mechanisms({"*"}).size(), catalog_facts().size());
+    EXPECT_THAT(match_mechanisms({}), IsEmpty());
+}
+
+TEST(MatchMechanisms, ABareNameMeansAllItsForms) {
+    const auto forms = ElementsAre("spsc-ring/spin", "spsc-ring/spin-yield", "spsc-ring/futex");
+    EXPECT_THAT(match_mechanisms({"spsc-ring"}), forms);
+    EXPECT_THAT(match_mechanisms({"spsc-ring/*"}), forms);
+    EXPECT_THAT(match_mechanisms({"spsc-ring/spin"}), ElementsAre("spsc-ring/spin"));
+}
+
+TEST(MatchMechanisms, EachNameMustMeanOne) {
+    EXPECT_THROW(match_mechanisms({"pipe", "spsc-*", "nothing*"}), std::invalid_argument);
+    EXPECT_THROW(match_mechanisms({"spsc"}), std::invalid_argument);
+}
+
+// ---- cells ----
+
+TEST(CellsOf, OnlyWhatLendsIsUsedInPlace) {
+    Scenario scenario = read(with_line(5, R"(access = ["copy", "in_place"])"));
+    scenario.mechanisms = {"*"};
+    std::set<std::pair<std::string, Access>> found;
+    for (const Cell& cell : cells_of(scenario)) found.emplace(cell.mechanism, cell.access);
+    for (const Facts& facts : catalog_facts()) {
+        const std::string name(facts.name);
+        const bool lends = facts.sender == Dialect::lends && facts.receiver == Dialect::lends;
+        EXPECT_TRUE(found.contains({name, Access::copy})) << name;
+        EXPECT_EQ(found.contains({name, Access::in_place}), lends) << name;
+    }
+}
+
+TEST(CellsOf, AreAllCombinationsOnce) {
+    Scenario scenario = read(whole);
+    scenario.mechanisms = {"spsc-ring/futex", "spsc-ring", "pipe"};
+    scenario.patterns.assign(patterns.begin(), patterns.end());
+    scenario.access.assign(accesses.begin(), accesses.end());
+    scenario.placements.assign(placements.begin(), placements.end());
+    const std::vector<Cell> cells = cells_of(scenario);
+    EXPECT_EQ(cells.size(), (3U * 2U + 1U) * 2U * 2U * 2U);
+    EXPECT_EQ(std::set(cells.begin(), cells.end()).size(), cells.size());
+
+    scenario.mechanisms = {"pipe"};
+    scenario.access = {Access::in_place};
+    EXPECT_THAT(cells_of(scenario), IsEmpty());
+}
+
+// ---- the scenarios that are shipped ----
+
+TEST(ShippedScenarios, ParseAskAQuestionAndMeasure) {
+    std::set<std::string> names;
+    for (const auto& entry : fs::directory_iterator(fs::path(IPCLAB_SOURCE_DIR) / "scenarios")) {
+        for (const bool quick : {false, true}) {
+            const Scenario scenario = read_scenario(entry.path(), quick);
+            EXPECT_THAT(scenario.question, EndsWith("?")) << entry.path();
+            EXPECT_THAT(cells_of(scenario), Not(IsEmpty())) << entry.path();
+            EXPECT_LT(scenario.batch, scenario.budget) << entry.path();
+        }
+        names.insert(entry.path().stem());
+    }
+    for (const std::string name : {"latency", "throughput", "quick"})
+        EXPECT_TRUE(names.contains(name)) << name;
+}
+
+TEST(ShippedScenarios, QuickIsShorter) {
+    for (const std::string name : {"latency", "throughput"}) {
+        const Scenario slow = read_scenario(find_scenario(name), false);
+        const Scenario quick = read_scenario(find_scenario(name), true);
+        EXPECT_LT(quick.budget, slow.budget);
+        EXPECT_LT(cells_of(quick).size(), cells_of(slow).size());
+    }
+    EXPECT_LE(read_scenario(find_scenario("quick"), false).budget, 60s);
+}
+
+TEST(FindScenario, NamesAndPaths) {
+    EXPECT_EQ(find_scenario("latency"), fs::path(IPCLAB_SOURCE_DIR) / "scenarios/latency.toml");
+    EXPECT_EQ(find_scenario("mine.toml"), "mine.toml");
+    EXPECT_EQ(find_scenario("./latency"), "./latency");
+    try {
+        (void)find_scenario("latancy");
+        FAIL() << "latancy is no scenario";
+    } catch (const std::invalid_argument& error) {
+        EXPECT_STREQ(error.what(), R"(unknown scenario "latancy"; did you mean latency?)");
+    }
+}
+
+// ---- the list ----
+
+TEST(Listing, HoldsEveryMechanismAndLesson) {
+    const std::string text = list_as_text(catalog_facts());
+    const std::string page = list_as_markdown(catalog_facts());
+    for (const Facts& facts : catalog_facts()) {
+        EXPECT_THAT(text, HasSubstr("\n" + std::string(facts.name) + " "));
+        EXPECT_THAT(page, HasSubstr("| `" + std::string(facts.name) + "` |"));
+        EXPECT_THAT(page, HasSubstr(std::string(facts.lesson)));
+    }
+}
+
+TEST(Listing, FitsTheTerminal) {
+    const std::string text = list_as_text(catalog_facts(), 100);
+    std::size_t width = 0;
+    for (const char c : text) {
+        width = c == '\n' ? 0 : width + ((c & 0xC0) != 0x80 ? 1 : 0);
+        EXPECT_LE(width, 100U);
+    }
+}
+
+}  // namespace
