@@ -1,7 +1,7 @@
 #include "harness/scenario.hpp"
 
-#include "harness/listing.hpp"
 #include "harness/quantity.hpp"
+#include "harness/subject.hpp"
 
 #include <algorithm>
 #include <array>
@@ -90,18 +90,24 @@ std::vector<Element> list_of(const Key& key, const toml::node& value, auto&& rea
     return elements;
 }
 
-/// A list of words that name the values of an enumeration.
+/// The value of an enumeration that a word names.
+template <class Enum, std::size_t count>
+Enum word_of(const Key& key, std::string_view kind, const toml::node& value,
+             const std::array<Enum, count>& all, std::string_view needed) {
+    const std::string& word = string_of(key, value, needed);
+    std::vector<std::string> names;
+    for (const Enum candidate : all) {
+        if (name_of(candidate) == word) return candidate;
+        names.emplace_back(name_of(candidate));
+    }
+    refuse(value.source(), unknown(kind, word, names));
+}
+
 template <class Enum, std::size_t count>
 std::vector<Enum> words_of(const Key& key, std::string_view kind, const toml::node& value,
                            const std::array<Enum, count>& all) {
     return list_of<Enum>(key, value, [&](const toml::node& item) {
-        const std::string& word = string_of(key, item, "a list of strings");
-        std::vector<std::string> names;
-        for (const Enum candidate : all) {
-            if (name_of(candidate) == word) return candidate;
-            names.emplace_back(name_of(candidate));
-        }
-        refuse(item.source(), unknown(kind, word, names));
+        return word_of(key, kind, item, all, "a list of strings");
     });
 }
 
@@ -160,6 +166,31 @@ void read_interval_width_target(const Key& key, const toml::node& value, Scenari
         parsed(value, string_of(key, value, "a string"), parse_percent);
 }
 
+void read_touch(const Key& key, const toml::node& value, Scenario& scenario) {
+    scenario.touch =
+        word_of(key, "touch", value, std::array{Touch::all, Touch::header}, "a string");
+}
+
+void read_pure_spin_on_one_cpu(const Key& key, const toml::node& value, Scenario& scenario) {
+    if (!value.is_boolean()) refuse_type(key, value, "a boolean");
+    scenario.pure_spin_on_one_cpu = value.as_boolean()->get();
+}
+
+void read_touch(const Key& key, const toml::node& value, Scenario& scenario) {
+    const std::string& word = string_of(key, value, "a string");
+    for (const Touch touch : {Touch::all, Touch::header}) {
+        if (name_of(touch) != word) continue;
+        scenario.touch = touch;
+        return;
+    }
+    refuse(value.source(), unknown("touch", word, {"all", "header"}));
+}
+
+void read_pure_spin_on_one_cpu(const Key& key, const toml::node& value, Scenario& scenario) {
+    if (!value.is_boolean()) refuse_type(key, value, "true or false");
+    scenario.pure_spin_on_one_cpu = value.as_boolean()->get();
+}
+
 constexpr std::string_view quick_table = "quick";
 constexpr bool required = true;
 constexpr std::array keys{
@@ -172,6 +203,10 @@ constexpr std::array keys{
     Key{"batch", R"("20 ms")", required, read_batch},
     Key{"budget", R"("60 s")", required, read_budget},
     Key{"interval_width_target", R"("5 %")", required, read_interval_width_target},
+    Key{"touch", R"("all")", !required, read_touch},
+    Key{"pure_spin_on_one_cpu", "false", !required, read_pure_spin_on_one_cpu},
+    Key{"touch", R"("header")", !required, read_touch},
+    Key{"pure_spin_on_one_cpu", "true", !required, read_pure_spin_on_one_cpu},
 };
 
 enum class Level { file, quick };
@@ -341,15 +376,12 @@ std::vector<std::string> match_mechanisms(const std::vector<std::string>& names)
 }
 
 std::vector<Cell> cells_of(const Scenario& scenario) {
-    const auto can_lend = [](const std::string& name) {
-        const auto& all = catalog_facts();
-        const auto facts = std::find_if(
-            all.begin(), all.end(), [&](const Facts& candidate) { return candidate.name == name; });
-        return facts->sender == Dialect::lends && facts->receiver == Dialect::lends;
+    const auto can_lend = [](const Facts& facts) {
+        return facts.sender == Dialect::lends && facts.receiver == Dialect::lends;
     };
     std::vector<Cell> cells;
     for (const std::string& mechanism : match_mechanisms(scenario.mechanisms)) {
-        const bool lends = can_lend(mechanism);
+        const bool lends = can_lend(facts_of(mechanism));
         for (const Pattern pattern : scenario.patterns)
             for (const std::size_t size_bytes : scenario.sizes_bytes)
                 for (const Access access : scenario.access)
