@@ -1,5 +1,7 @@
 #include "harness/doctor.hpp"
 
+#include "harness/text.hpp"
+
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -452,27 +454,6 @@ std::string_view word(Verdict verdict) {
     return "";
 }
 
-constexpr std::size_t indent = 12;
-constexpr std::size_t columns = 100;
-
-/// `text` in lines of at most 100 columns, each after `indent` spaces, the first after `label`.
-std::string paragraph(std::string_view label, const std::string& text) {
-    std::string lines = fmt::format("{:>{}}", label, indent);
-    std::size_t column = indent;
-    std::istringstream words(text);
-    for (std::string next; words >> next; column += next.size()) {
-        if (column > indent && column + 1 + next.size() > columns) {
-            lines += "\n" + std::string(indent, ' ');
-            column = indent;
-        } else if (column > indent) {
-            lines += ' ';
-            ++column;
-        }
-        lines += next;
-    }
-    return lines + "\n";
-}
-
 }  // namespace
 
 std::optional<Load> load_between(const std::vector<CpuTicks>& before,
@@ -521,14 +502,16 @@ std::vector<Finding> examine(const Machine& machine, std::optional<Load> load,
 }
 
 std::string format_findings(const std::vector<Finding>& findings) {
+    constexpr std::size_t columns = 100;
+    constexpr std::string_view indent = "            ";
     std::string text;
     for (const Finding& finding : findings) {
         text += fmt::format("{:<10}{}: {}\n", word(finding.verdict), finding.what, finding.found);
-        if (!finding.consequence.empty()) text += paragraph("", finding.consequence);
-        if (!finding.remedy.empty()) text += paragraph("remedy: ", finding.remedy);
+        if (!finding.consequence.empty()) text += paragraph(finding.consequence, columns, indent);
+        if (!finding.remedy.empty()) text += paragraph(finding.remedy, columns, "    remedy: ");
         std::istringstream commands(finding.command);
         for (std::string line; std::getline(commands, line);)
-            text += std::string(indent, ' ') + "$ " + line + "\n";
+            text += fmt::format("{}$ {}\n", indent, line);
     }
     const auto count = [&](Verdict verdict) {
         return std::count_if(findings.begin(), findings.end(),
