@@ -1,11 +1,13 @@
 #include "harness/listing.hpp"
 
-#include "mechanisms/catalog.hpp"
+#include "harness/subject.hpp"
+#include "harness/text.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <limits>
+#include <sstream>
 #include <string_view>
 #include <utility>
 
@@ -68,20 +70,6 @@ std::string in_words(Lifetime lifetime) {
     return "file system";
 }
 
-std::string in_words(Waiting waiting) {
-    switch (waiting) {
-    case Waiting::sleeps:
-        return "sleeps";
-    case Waiting::spins:
-        return "spins";
-    case Waiting::spins_yielding:
-        return "spins, yielding";
-    case Waiting::spins_then_sleeps:
-        break;
-    }
-    return "spins then sleeps";
-}
-
 std::string in_words(bool yes) { return yes ? "yes" : "no"; }
 
 std::string in_words(int senders, int receivers) {
@@ -103,7 +91,7 @@ Table costs(const std::vector<Facts>& mechanisms) {
     for (const Facts& m : mechanisms)
         table.rows.push_back({std::string(m.name), in_words(m.sender, m.receiver),
                               fmt::format("{}", m.copies), in_words(m.send_calls),
-                              in_words(m.receive_calls), in_words(m.waiting),
+                              in_words(m.receive_calls), std::string(name_of(m.waiting)),
                               std::string(m.message_bytes_max), std::string(m.capacity)});
     return table;
 }
@@ -136,12 +124,6 @@ std::vector<Lesson> lessons(const std::vector<Facts>& mechanisms) {
 
 // ---- for a terminal ----
 
-/// Characters, not bytes: what UTF-8 continues a character with is not counted.
-std::size_t width_of(std::string_view text) {
-    return static_cast<std::size_t>(
-        std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
-}
-
 std::vector<std::string_view> words_of(std::string_view text) {
     std::vector<std::string_view> words;
     for (;;) {
@@ -152,18 +134,10 @@ std::vector<std::string_view> words_of(std::string_view text) {
     }
 }
 
-/// Lines of at most `width` characters; a longer word has a line of its own.
-std::vector<std::string> wrap(std::string_view text, std::size_t width) {
-    std::vector<std::string> lines(1);
-    for (const std::string_view word : words_of(text)) {
-        std::string& line = lines.back();
-        if (line.empty())
-            line = word;
-        else if (width_of(line) + 1 + width_of(word) <= width)
-            line += fmt::format(" {}", word);
-        else
-            lines.emplace_back(word);
-    }
+std::vector<std::string> lines_of(std::string_view text, std::size_t width) {
+    std::istringstream wrapped(paragraph(text, width));
+    std::vector<std::string> lines;
+    for (std::string line; std::getline(wrapped, line);) lines.push_back(line);
     return lines;
 }
 
@@ -209,28 +183,16 @@ void append_row(std::string& text, const std::vector<std::string>& row,
     std::vector<std::vector<std::string>> cells;
     std::size_t height = 0;
     for (std::size_t i = 0; i < row.size(); ++i) {
-        cells.push_back(wrap(row[i], widths[i]));
+        cells.push_back(lines_of(row[i], widths[i]));
         height = std::max(height, cells.back().size());
     }
     for (std::size_t y = 0; y < height; ++y) {
         std::string line;
         for (std::size_t i = 0; i < cells.size(); ++i) {
-            const std::string_view part = y < cells[i].size() ? cells[i][y] : std::string_view();
-            line += part;
-            line.append(widths[i] - std::min(widths[i], width_of(part)) + gap, ' ');
+            line += flush_left(y < cells[i].size() ? cells[i][y] : "", widths[i] + gap);
         }
         append_line(text, line);
     }
-}
-
-constexpr std::size_t easily_read = 100;  // characters in a line of prose
-
-void append_paragraph(std::string& text, std::string_view paragraph, std::size_t columns,
-                      std::string_view indent = "") {
-    columns = std::min(columns, easily_read);
-    const std::size_t width = columns > indent.size() ? columns - indent.size() : 1;
-    for (const std::string& line : wrap(paragraph, width))
-        text += fmt::format("{}{}\n", indent, line);
 }
 
 // ---- for a page ----
@@ -253,16 +215,8 @@ void append_markdown_row(std::string& text, const std::vector<std::string>& row)
 
 }  // namespace
 
-const std::vector<Facts>& catalog_facts() {
-    static const std::vector<Facts> all = [] {
-        std::vector<Facts> facts;
-        Catalog::for_each([&]<class M>() { facts.push_back(M::facts); });
-        return facts;
-    }();
-    return all;
-}
-
 std::string list_as_text(const std::vector<Facts>& mechanisms, std::size_t columns) {
+    const std::size_t prose = std::min<std::size_t>(columns, 100);
     std::string text;
     for (const Table& table : {costs(mechanisms), manners(mechanisms)}) {
         const std::vector<std::size_t> widths = column_widths(table, columns);
@@ -272,16 +226,13 @@ std::string list_as_text(const std::vector<Facts>& mechanisms, std::size_t colum
         for (const std::size_t width : widths) rule += std::string(width, '-') + "  ";
         append_line(text, rule);
         for (const auto& row : table.rows) append_row(text, row, widths);
-        text += '\n';
-        append_paragraph(text, table.note, columns);
-        text += '\n';
+        text += '\n' + paragraph(table.note, prose) + '\n';
     }
     text += "What to remember\n\n";
     for (const Lesson& lesson : lessons(mechanisms)) {
-        append_paragraph(text,
-                         fmt::format("{} ({})", fmt::join(lesson.mechanisms, ", "), lesson.folder),
-                         columns);
-        append_paragraph(text, lesson.sentence, columns, "    ");
+        text += paragraph(fmt::format("{} ({})", fmt::join(lesson.mechanisms, ", "), lesson.folder),
+                          prose);
+        text += paragraph(lesson.sentence, prose, "    ");
     }
     return text;
 }

@@ -10,9 +10,6 @@
 
 namespace ipclab {
 
-/// The facts of every mechanism, in the catalogue's order.
-const std::vector<Facts>& catalog_facts();
-
 inline constexpr std::size_t any_width = std::numeric_limits<std::size_t>::max();
 
 /// For a terminal that is so many characters wide: cells are wrapped to fit, as far as whole words

@@ -4,6 +4,7 @@
 #include "harness/quantity.hpp"
 #include "harness/runner.hpp"
 #include "harness/scenario.hpp"
+#include "harness/subject.hpp"
 #include "harness/summary.hpp"
 
 #include <CLI/CLI.hpp>
@@ -38,6 +39,8 @@ struct RunWords {
     std::string seed;
     std::string out;
     bool quick = false;
+    bool keep_awake = false;
+    bool raise_autogroup = false;
 };
 
 /// All parts of "64,4KiB" and "1MiB", in which each value stands once: a cell measured twice would
@@ -79,6 +82,8 @@ auto option(std::string_view name, auto&& read) {
 
 RunOptions read_run_words(const RunWords& words) {
     RunOptions options;
+    options.keep_awake = words.keep_awake;
+    options.raise_autogroup = words.raise_autogroup;
     if (!words.out.empty()) options.out = words.out;
     if (!words.seed.empty())
         options.seed = option("--seed", [&] { return whole_number<std::uint64_t>(words.seed, 0); });
@@ -164,6 +169,10 @@ CLI::App* add_run(CLI::App& app, RunWords& words) {
         ->add_option("--out", words.out,
                      "Folder for the results (default: results/<time>-<host>-<commit>)")
         ->type_name("DIR");
+    command->add_flag("--keep-awake", words.keep_awake,
+                      "Keep the CPUs from halting, with spinners of idle priority");
+    command->add_flag("--raise-autogroup", words.raise_autogroup,
+                      "Come before other sessions' load (root only)");
     return command;
 }
 

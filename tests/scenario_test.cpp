@@ -1,7 +1,7 @@
 #include "harness/scenario.hpp"
 
 #include "harness/listing.hpp"
-#include "harness/quantity.hpp"
+#include "harness/subject.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
+#include <fmt/format.h>
 #include <fstream>
 #include <set>
 #include <string>
@@ -110,6 +111,15 @@ TEST(ReadScenario, MeansAllMechanismsWhereNoneIsNamed) {
     EXPECT_THAT(read(with_line(2, "")).mechanisms, ElementsAre("*"));
 }
 
+TEST(ReadScenario, TakesTheKeysOfLessons) {
+    EXPECT_EQ(read(whole).touch, Touch::all);
+    EXPECT_FALSE(read(whole).pure_spin_on_one_cpu);
+    const Scenario lesson =
+        read(std::string(whole) + "touch = \"header\"\npure_spin_on_one_cpu = true\n");
+    EXPECT_EQ(lesson.touch, Touch::header);
+    EXPECT_TRUE(lesson.pure_spin_on_one_cpu);
+}
+
 TEST(ReadScenario, TakesSizesUpTo64MiB) {
     EXPECT_THAT(read(with_line(4, R"(sizes = [1, "64 MiB"])")).sizes_bytes,
                 ElementsAre(1U, 64U << 20U));
@@ -150,7 +160,7 @@ TEST(ScenarioErrors, UnknownKey) {
     EXPECT_EQ(
         complaint(with_line(7, "colour = 12")),
         R"(7:1: unknown key "colour"; known: mechanisms, patterns, sizes, access, placements, )"
-        "rounds_max, batch, budget, interval_width_target, quick");
+        "rounds_max, batch, budget, interval_width_target, touch, pure_spin_on_one_cpu, quick");
     EXPECT_EQ(complaint(std::string(whole) + "[quik]\n"),
               R"(11:2: unknown key "quik"; did you mean quick?)");
 }
@@ -247,6 +257,14 @@ TEST(ScenarioErrors, WrongType) {
         HasSubstr("10:25: interval_width_target must be a string, not a number with a point"));
     EXPECT_EQ(complaint(std::string(whole) + "quick = true\n"),
               "11:9: quick must be a table, not a boolean; write [quick]");
+}
+
+TEST(ScenarioErrors, KeysOfLessons) {
+    EXPECT_EQ(complaint(std::string(whole) + "touch = \"headers\"\n"),
+              R"(11:9: unknown touch "headers"; did you mean header?)");
+    EXPECT_EQ(complaint(std::string(whole) + "pure_spin_on_one_cpu = 1\n"),
+              "11:24: pure_spin_on_one_cpu must be a boolean, not a whole number; write "
+              "pure_spin_on_one_cpu = true");
 }
 
 TEST(ScenarioErrors, EmptyLists) {
@@ -406,8 +424,8 @@ TEST(Listing, HoldsEveryMechanismAndLesson) {
     const std::string text = list_as_text(catalog_facts());
     const std::string page = list_as_markdown(catalog_facts());
     for (const Facts& facts : catalog_facts()) {
-        EXPECT_THAT(text, HasSubstr("\n" + std::string(facts.name) + " "));
-        EXPECT_THAT(page, HasSubstr("| `" + std::string(facts.name) + "` |"));
+        EXPECT_THAT(text, HasSubstr(fmt::format("\n{} ", facts.name)));
+        EXPECT_THAT(page, HasSubstr(fmt::format("| `{}` |", facts.name)));
         EXPECT_THAT(page, HasSubstr(std::string(facts.lesson)));
     }
 }
