@@ -4,7 +4,6 @@
 #include "harness/statistics.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <fmt/format.h>
 
 namespace ipclab {
@@ -12,8 +11,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-/// A stamp costs some 20 ns: one a microsecond is 2 %.
-constexpr double stamp_interval_ns = 1000;
 /// Even where one message takes longer than the whole batch.
 constexpr std::uint64_t messages_min = 5;
 /// A pair that lost more than this to other tasks or to the host is disturbed.
@@ -124,10 +121,7 @@ LegResult run_batch(Session& session, const Cell& cell, const Conditions& condit
     const LegResult warm = session.warm_up(conditions.batch / 4, conditions.touch);
     const double message_ns =
         static_cast<double>(warm.elapsed_ns) / static_cast<double>(warm.leg.messages);
-    const std::uint64_t stride =
-        cell.pattern == Pattern::ping_pong && message_ns < stamp_interval_ns
-            ? static_cast<std::uint64_t>(std::ceil(stamp_interval_ns / message_ns))
-            : 1;
+    const std::uint64_t stride = cell.pattern == Pattern::ping_pong ? stride_for(message_ns) : 1;
     const auto wanted =
         static_cast<std::uint64_t>(static_cast<double>(conditions.batch.count()) / message_ns);
     const std::uint64_t most =

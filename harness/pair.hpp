@@ -99,12 +99,22 @@ class Player {
         report_usage(before, run_queue_ns);
     }
 
+    /// Private memory for a message out and a message in; the same from leg to leg.
+    struct Scratch {
+        Bytes out;
+        Bytes in;
+    };
+    Scratch scratch(std::size_t size_bytes) {
+        out_.resize(size_bytes);
+        in_.resize(size_bytes);
+        return {out_, in_};
+    }
+
     /// A leg of a pattern over any endpoint.
     template <class E>
     void play(E& endpoint, Pattern pattern, std::size_t size_bytes, const Leg& leg) {
-        out_.resize(size_bytes);
-        in_.resize(size_bytes);
-        Talker<E> talker{endpoint, out_, in_, leg.touch};
+        const auto [out, in] = scratch(size_bytes);
+        Talker<E> talker{endpoint, out, in, leg.touch};
         measure([&] {
             const bool first = side_ == Side::initiator;
             if (pattern == Pattern::ping_pong && first)

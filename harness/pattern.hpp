@@ -25,6 +25,14 @@ struct Leg {
     Touch touch = Touch::all;
 };
 
+/// A stamp costs some 20 ns, so it is taken no oftener than once a microsecond: the stride for
+/// exchanges that take this long.
+constexpr std::uint64_t stride_for(double exchange_ns) {
+    constexpr double stamp_interval_ns = 1000;
+    const auto whole = static_cast<std::uint64_t>(stamp_interval_ns / std::max(exchange_ns, 1.0));
+    return exchange_ns < stamp_interval_ns ? whole + 1 : 1;
+}
+
 /// An endpoint and private memory for a message out and a message in, both of the row's size.
 template <class E>
 struct Talker {
