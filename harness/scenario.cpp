@@ -176,21 +176,6 @@ void read_pure_spin_on_one_cpu(const Key& key, const toml::node& value, Scenario
     scenario.pure_spin_on_one_cpu = value.as_boolean()->get();
 }
 
-void read_touch(const Key& key, const toml::node& value, Scenario& scenario) {
-    const std::string& word = string_of(key, value, "a string");
-    for (const Touch touch : {Touch::all, Touch::header}) {
-        if (name_of(touch) != word) continue;
-        scenario.touch = touch;
-        return;
-    }
-    refuse(value.source(), unknown("touch", word, {"all", "header"}));
-}
-
-void read_pure_spin_on_one_cpu(const Key& key, const toml::node& value, Scenario& scenario) {
-    if (!value.is_boolean()) refuse_type(key, value, "true or false");
-    scenario.pure_spin_on_one_cpu = value.as_boolean()->get();
-}
-
 constexpr std::string_view quick_table = "quick";
 constexpr bool required = true;
 constexpr std::array keys{
@@ -203,8 +188,6 @@ constexpr std::array keys{
     Key{"batch", R"("20 ms")", required, read_batch},
     Key{"budget", R"("60 s")", required, read_budget},
     Key{"interval_width_target", R"("5 %")", required, read_interval_width_target},
-    Key{"touch", R"("all")", !required, read_touch},
-    Key{"pure_spin_on_one_cpu", "false", !required, read_pure_spin_on_one_cpu},
     Key{"touch", R"("header")", !required, read_touch},
     Key{"pure_spin_on_one_cpu", "true", !required, read_pure_spin_on_one_cpu},
 };
