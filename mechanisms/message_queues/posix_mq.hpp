@@ -42,10 +42,10 @@ class PosixMq {
 
         void send(View out) {
             if (out.size() > message_bytes_max())
-                throw Refused("mq_send",
-                              "the queue takes messages of up to " +
-                                  std::to_string(message_bytes_max()) + " bytes",
-                              EMSGSIZE);
+                throw Refused(
+                    "mq_send",
+                    fmt::format("the queue takes messages of up to {} bytes", message_bytes_max()),
+                    EMSGSIZE);
             Wait wait("mq_timedsend", timeout_, &peer_);
             const auto* bytes = reinterpret_cast<const char*>(out.data());
             while (::mq_timedsend(to_peer_.get(), bytes, out.size(), 0, send_glance_.get()) == -1)

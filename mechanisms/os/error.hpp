@@ -4,6 +4,7 @@
 
 #include <cerrno>
 #include <cstdint>
+#include <fmt/format.h>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -67,8 +68,8 @@ struct Refused : IpcError {
 
     static Refused too_small(std::string_view call, std::size_t message_bytes,
                              std::size_t buffer_bytes) {
-        return {call, "a message of " + std::to_string(message_bytes) +
-                          " bytes does not fit a buffer of " + std::to_string(buffer_bytes)};
+        return {call, fmt::format("a message of {} bytes does not fit a buffer of {}",
+                                  message_bytes, buffer_bytes)};
     }
 };
 

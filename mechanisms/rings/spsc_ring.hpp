@@ -158,8 +158,8 @@ class RingSender {
     Bytes loan(std::size_t n, auto&& glance) {
         if (n > ring_record::payload_max(capacity_))
             throw Refused("loan",
-                          "the ring holds messages of up to " +
-                              std::to_string(ring_record::payload_max(capacity_)) + " bytes",
+                          fmt::format("the ring holds messages of up to {} bytes",
+                                      ring_record::payload_max(capacity_)),
                           EMSGSIZE);
         record_ = ring_ + (producer_.reserve(ring_record::bytes(n), glance) & (capacity_ - 1));
         return {record_ + sizeof(ring_record::Length), n};

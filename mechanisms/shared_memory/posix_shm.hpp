@@ -60,7 +60,7 @@ class PosixShm {
 
         Bytes loan(std::size_t n) {
             if (n > room_bytes_)
-                throw Refused("loan", "the mailbox holds " + std::to_string(room_bytes_) + " bytes",
+                throw Refused("loan", fmt::format("the mailbox holds {} bytes", room_bytes_),
                               EMSGSIZE);
             if (!room_is_mine_) wait_for(outgoing_->vacant, "sem_clockwait(vacant)", loan_glance_);
             room_is_mine_ = true;
@@ -93,7 +93,7 @@ class PosixShm {
             must(::fstat(object.get(), &status), "fstat");
             const auto bytes = static_cast<std::size_t>(status.st_size);
             if (bytes < 3 * page_bytes())
-                throw Refused("attach", "the object /dev/shm/" + name + " is too small");
+                throw Refused("attach", fmt::format("the object /dev/shm/{} is too small", name));
             return {object.get(), bytes};
         }
 

@@ -54,8 +54,8 @@ class UnixStream {
 
     static UnixStream create(const Needs& needs) {
         UnixStream made(needs);
-        made.path_ =
-            NamedObject(ObjectKind::file, runtime_folder() + "/" + fresh_name("unix-stream"));
+        made.path_ = NamedObject(ObjectKind::file,
+                                 fmt::format("{}/{}", runtime_folder(), fresh_name("unix-stream")));
         made.listener_ = made.socket();
         const sockaddr_un where = address_of(made.path_.name());
         const mode_t umask = ::umask(0177);  // bind makes the file: 0600 from the first moment
@@ -154,8 +154,8 @@ class UnixStream {
         sockaddr_un where{};
         where.sun_family = AF_UNIX;
         if (path.size() >= sizeof where.sun_path)
-            throw Refused("bind", "the path " + path + " is longer than " +
-                                      std::to_string(sizeof where.sun_path - 1) + " bytes");
+            throw Refused("bind", fmt::format("the path {} is longer than {} bytes", path,
+                                              sizeof where.sun_path - 1));
         path.copy(where.sun_path, path.size());
         return where;
     }
