@@ -1,10 +1,8 @@
 #include "mechanisms/os/presence.hpp"
 
-#include "mechanisms/os/error.hpp"
+#include "mechanisms/os/shm_object.hpp"
 
 #include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 
 namespace ipclab {
 namespace {
@@ -13,7 +11,9 @@ constexpr char never_came = 0;
 constexpr char came = 'c';
 constexpr char said_goodbye = 'g';
 
-std::string object_name(const std::string& conversation) { return conversation + ".presence"; }
+std::string object_name(const std::string& conversation) {
+    return fmt::format("{}.presence", conversation);
+}
 
 off_t byte_of(Side side) { return side == Side::initiator ? 0 : 1; }
 
@@ -30,16 +30,12 @@ struct flock lock_on(Side side, short type) {
 
 NamedObject Presence::create(const std::string& name) {
     NamedObject object(ObjectKind::posix_shm, object_name(name));
-    const Fd fd(must(::shm_open(("/" + object.name()).c_str(), O_CREAT | O_EXCL | O_RDWR, 0600),
-                     "shm_open"));
-    must(::fchmod(fd.get(), 0600), "fchmod");
-    must(::ftruncate(fd.get(), 2), "ftruncate");
+    create_shm_object(object.name(), 2);
     return object;
 }
 
 Presence::Presence(const std::string& name, Side mine)
-    : object_(must(::shm_open(("/" + object_name(name)).c_str(), O_RDWR, 0), "shm_open")),
-      mine_(mine) {
+    : object_(open_shm_object(object_name(name))), mine_(mine) {
     struct flock lock = lock_on(mine_, F_WRLCK);
     if (::fcntl(object_.get(), F_OFD_SETLK, &lock) == -1) {
         if (errno == EAGAIN || errno == EACCES)

@@ -1,0 +1,37 @@
+// POSIX shared-memory objects for those whose lesson is another one; shared_memory/posix_shm.hpp
+// spells these calls out.
+#pragma once
+
+#include "mechanisms/os/error.hpp"
+#include "mechanisms/os/fd.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <string>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+namespace ipclab {
+
+/// Makes /dev/shm/<name>, which must not exist, with mode 0600 under any umask and all of its
+/// pages.
+inline Fd create_shm_object(const std::string& name, std::size_t bytes) {
+    Fd object(must(::shm_open(fmt::format("/{}", name).c_str(), O_CREAT | O_EXCL | O_RDWR, 0600),
+                   "shm_open"));
+    must(::fchmod(object.get(), 0600), "fchmod");
+    if (const int error = ::posix_fallocate(object.get(), 0, static_cast<off_t>(bytes)); error != 0)
+        throw SystemError("posix_fallocate", error);
+    return object;
+}
+
+inline Fd open_shm_object(const std::string& name) {
+    return Fd(must(::shm_open(fmt::format("/{}", name).c_str(), O_RDWR, 0), "shm_open"));
+}
+
+inline std::size_t size_of(const Fd& object) {
+    struct stat status {};
+    must(::fstat(object.get(), &status), "fstat");
+    return static_cast<std::size_t>(status.st_size);
+}
+
+}  // namespace ipclab
