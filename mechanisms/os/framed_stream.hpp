@@ -32,22 +32,15 @@ class FramedStream {
         iovec parts[] = {{&length, sizeof length},
                          {const_cast<std::byte*>(out.data()), out.size()}};
         std::size_t left = sizeof length + out.size();
-        Wait wait("send", timeout_);
         for (;;) {
-            const ssize_t written = ::writev(output_, parts, 2);
-            if (written == -1) {
-                if (errno == EPIPE || errno == ECONNRESET) throw PeerGone("writev", errno);
-                pause("writev", wait);
-                continue;
-            }
-            left -= static_cast<std::size_t>(written);
+            const std::size_t written = write_some(parts);
+            left -= written;
             if (left == 0) return;
-            advance(parts, static_cast<std::size_t>(written));
+            advance(parts, written);
         }
     }
 
     std::size_t receive(Bytes in) {
-        Wait wait("receive", timeout_);
         Length length = 0;
         std::size_t header_bytes = surplus_.take(std::as_writable_bytes(std::span(&length, 1)));
         std::size_t body_bytes = 0;
@@ -55,7 +48,7 @@ class FramedStream {
             iovec parts[] = {{reinterpret_cast<std::byte*>(&length) + header_bytes,
                               sizeof length - header_bytes},
                              {in.data(), in.size()}};
-            const std::size_t got = read_some(parts, 2, header_bytes > 0, wait);
+            const std::size_t got = read_some(parts, 2, header_bytes > 0);
             const std::size_t of_header = std::min(got, sizeof length - header_bytes);
             header_bytes += of_header;
             body_bytes = got - of_header;
@@ -64,7 +57,7 @@ class FramedStream {
         if (body_bytes == 0) body_bytes = surplus_.take(in.first(length));
         while (body_bytes < length) {
             iovec rest = {in.data() + body_bytes, length - body_bytes};
-            body_bytes += read_some(&rest, 1, true, wait);
+            body_bytes += read_some(&rest, 1, true);
         }
         if (body_bytes > length) surplus_.keep(in.subspan(length, body_bytes - length));
         return length;
@@ -97,8 +90,18 @@ class FramedStream {
         std::size_t taken_ = 0;
     };
 
-    std::size_t read_some(const iovec* parts, int count, bool inside_a_message, Wait& wait) const {
-        for (;;) {
+    // Each call may take until the deadline: it limits how long the peer stands still, not how long
+    // a large message takes.
+    std::size_t write_some(const iovec (&parts)[2]) const {
+        for (Wait wait("send", timeout_);;) {
+            const ssize_t written = ::writev(output_, parts, 2);
+            if (written != -1) return static_cast<std::size_t>(written);
+            if (errno == EPIPE || errno == ECONNRESET) throw PeerGone("writev", errno);
+            pause("writev", wait);
+        }
+    }
+    std::size_t read_some(const iovec* parts, int count, bool inside_a_message) const {
+        for (Wait wait("receive", timeout_);;) {
             const ssize_t got = ::readv(input_, parts, count);
             if (got > 0) return static_cast<std::size_t>(got);
             if (got == 0) {
