@@ -5,6 +5,8 @@
 // Memory does not say when it has changed: that takes a second mechanism, here two process-shared
 // semaphores a direction, over a mailbox that holds one message. `vacant` counts the room, `filled`
 // the message. sem_post(3) enters the kernel only to wake somebody, sem_wait(3) only to sleep.
+// The state of a semaphore is the C library's: a peer that scribbles over it can make the library
+// abort this process, so semaphores are shared with whom one trusts.
 //
 //   create    shm_open(3), ftruncate(2); sem_init(3) in it
 //   attach    shm_open(3) by name, mmap(2)
