@@ -1,0 +1,312 @@
+#include "harness/summary.hpp"
+
+#include "harness/subject.hpp"
+#include "harness/summary_rows.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <set>
+#include <tuple>
+#include <utility>
+
+namespace ipclab {
+namespace {
+
+using Rows = std::vector<const RecordedRow*>;
+
+// ---- figures from pairs ----
+
+std::optional<double> median_of(const std::vector<double>& values) {
+    return values.empty() ? std::nullopt : std::optional(median(values));
+}
+
+/// The median of what `figure` finds in each pair, over the pairs that have it.
+std::optional<double> median_over(const std::vector<PairFigures>& pairs, auto&& figure) {
+    std::vector<double> values;
+    for (const PairFigures& pair : pairs)
+        if (const std::optional<double> value = figure(pair)) values.push_back(*value);
+    return median_of(values);
+}
+
+Estimate estimate_over(const std::vector<PairFigures>& pairs, auto&& figure) {
+    std::vector<double> values;
+    for (const PairFigures& pair : pairs) values.push_back(figure(pair));
+    return {median(values), bootstrap_median_interval(values)};
+}
+
+void add_figures(CellSummary& cell) {
+    std::vector<PairFigures>& pairs = cell.pairs;
+    cell.figure_ns = estimate_over(pairs, [](const PairFigures& p) { return p.figure_ns; });
+
+    std::vector<double> figures_ns;
+    for (const PairFigures& pair : pairs) figures_ns.push_back(pair.figure_ns);
+    const std::vector<bool> flags = flag_outliers(figures_ns);
+    for (std::size_t i = 0; i < pairs.size(); ++i) pairs[i].outlier = flags[i];
+    cell.outliers = static_cast<std::size_t>(std::count(flags.begin(), flags.end(), true));
+
+    for (std::size_t i = 0; i < cell.sides.size(); ++i)
+        cell.sides[i] = {
+            median_over(pairs, [&](const PairFigures& p) { return p.sides[i].cpu_ns; }),
+            median_over(pairs, [&](const PairFigures& p) { return p.sides[i].voluntary_switches; }),
+            median_over(pairs,
+                        [&](const PairFigures& p) { return p.sides[i].involuntary_switches; })};
+
+    const auto by_stride =
+        std::minmax_element(pairs.begin(), pairs.end(),
+                            [](const auto& a, const auto& b) { return a.stride < b.stride; });
+    cell.stride_min = by_stride.first->stride;
+    cell.stride_max = by_stride.second->stride;
+    for (const PairFigures& pair : pairs) cell.fragments = std::max(cell.fragments, pair.fragments);
+
+    if (cell.cell.pattern == Pattern::stream) {
+        const auto size_bytes = static_cast<double>(cell.cell.size_bytes);
+        cell.messages_per_s =
+            estimate_over(pairs, [](const PairFigures& p) { return 1e9 / p.figure_ns; });
+        cell.bytes_per_s = estimate_over(
+            pairs, [&](const PairFigures& p) { return size_bytes * 1e9 / p.figure_ns; });
+        return;
+    }
+    // Where fewer than half of the pairs have a percentile, their median would be of a selection.
+    const auto tail = [&](std::optional<double> Tail::*percentile) {
+        const auto have = std::count_if(pairs.begin(), pairs.end(), [&](const PairFigures& p) {
+            return (p.tail.*percentile).has_value();
+        });
+        if (2 * static_cast<std::size_t>(have) < pairs.size()) return std::optional<double>();
+        return median_over(pairs, [&](const PairFigures& p) { return p.tail.*percentile; });
+    };
+    cell.tail_ns = {tail(&Tail::p90), tail(&Tail::p99), tail(&Tail::p99_9), tail(&Tail::max)};
+    for (const PairFigures& pair : pairs)
+        cell.max_overall_ns = std::max(cell.max_overall_ns, pair.tail.max);
+}
+
+// ---- which rows count ----
+
+bool of_distance(const RecordedRow& row, const std::string& distance) {
+    return row.distance == distance && !row.distance_changed;
+}
+
+/// The class of most rows; of several, the first by name, so that all readers choose the same.
+std::string most_common_distance(const std::vector<RecordedRow>& rows, Placement placement,
+                                 RowStatus status) {
+    std::map<std::string, std::size_t> counts;
+    for (const RecordedRow& row : rows)
+        if (row.status == status && row.has_figures && row.cell.placement == placement)
+            ++counts[row.distance];
+    const auto most =
+        std::max_element(counts.begin(), counts.end(),
+                         [](const auto& a, const auto& b) { return a.second < b.second; });
+    return most == counts.end() ? "" : most->first;
+}
+
+PlacementSummary summarise_placement(const std::vector<RecordedRow>& rows, Placement placement) {
+    PlacementSummary summary;
+    summary.distance = most_common_distance(rows, placement, RowStatus::ok);
+    if (summary.distance.empty())
+        summary.distance = most_common_distance(rows, placement, RowStatus::disturbed);
+
+    std::vector<double> references_ns;
+    for (const RecordedRow& row : rows) {
+        if (row.cell.placement != placement || !row.has_figures) continue;
+        if (!of_distance(row, summary.distance)) {
+            ++summary.other_distances[row.distance_changed ? "moving" : row.distance];
+        } else if (row.status == RowStatus::ok) {
+            summary.reference_kind = row.reference_kind;
+            if (row.pair.reference_ns) references_ns.push_back(*row.pair.reference_ns);
+        }
+    }
+    summary.reference_ns = median_of(references_ns);
+    return summary;
+}
+
+/// The rows that the figures come from, and into `cell` what became of the others.
+Rows choose_rows(const Rows& rows, CellSummary& cell) {
+    Rows chosen;
+    Rows disturbed;
+    for (const RecordedRow* row : rows) {
+        if (row->status == RowStatus::failed || row->status == RowStatus::skipped) {
+            ++(row->status == RowStatus::failed ? cell.left_out.failed : cell.left_out.skipped);
+            if (std::find(cell.reasons.begin(), cell.reasons.end(), row->reason) ==
+                cell.reasons.end())
+                cell.reasons.push_back(row->reason);
+        } else if (row->has_figures && !of_distance(*row, cell.distance)) {
+            ++cell.left_out.other_distance;
+        } else if (row->status == RowStatus::ok) {
+            chosen.push_back(row);
+        } else {
+            ++cell.left_out.disturbed;
+            if (row->has_figures) disturbed.push_back(row);
+        }
+    }
+    if (!chosen.empty()) return chosen;
+    if (!disturbed.empty()) {
+        cell.state = CellState::only_disturbed;
+        cell.left_out.disturbed -= disturbed.size();
+    } else if (cell.left_out.other_distance > 0) {
+        cell.state = CellState::other_distance;
+    } else {
+        cell.state = cell.left_out.failed > 0 ? CellState::failed : CellState::skipped;
+    }
+    return disturbed;
+}
+
+/// What bounds more than half of the rows.
+std::optional<std::string> bound_of(const Rows& rows) {
+    std::map<std::string, std::size_t> counts;
+    for (const RecordedRow* row : rows)
+        if (row->bound_by) ++counts[*row->bound_by];
+    std::size_t bound = 0;
+    for (const auto& [kernel, count] : counts) bound += count;
+    if (2 * bound <= rows.size()) return std::nullopt;
+    return std::max_element(counts.begin(), counts.end(),
+                            [](const auto& a, const auto& b) { return a.second < b.second; })
+        ->first;
+}
+
+/// A row that was skipped may not tell; then the catalogue does.
+std::string waiting_of(const Rows& rows) {
+    for (const RecordedRow* row : rows)
+        if (!row->waiting.empty()) return row->waiting;
+    for (const Facts& facts : catalog_facts())
+        if (facts.name == rows.front()->cell.mechanism) return std::string(name_of(facts.waiting));
+    return "unknown";
+}
+
+CellSummary summarise_cell(const Rows& rows, std::string variant, const std::string& distance) {
+    const RecordedRow& first = *rows.front();
+    CellSummary cell;
+    cell.scenario = first.scenario;
+    cell.cell = first.cell;
+    cell.variant = std::move(variant);
+    cell.distance = distance;
+    cell.waiting = waiting_of(rows);
+
+    const Rows chosen = choose_rows(rows, cell);
+    if (chosen.empty()) return cell;
+    for (const RecordedRow* row : chosen) {
+        cell.pairs.push_back(row->pair);
+        cell.closed_loop |= row->closed_loop;
+    }
+    cell.reference_ns =
+        median_over(cell.pairs, [](const PairFigures& pair) { return pair.reference_ns; });
+    cell.capacity_bytes = chosen.front()->capacity_bytes;
+    cell.publish_every = chosen.front()->publish_every;
+    cell.bound_by = bound_of(chosen);
+    add_figures(cell);
+    return cell;
+}
+
+// ---- which rows belong together ----
+
+struct Setting {
+    std::string name;
+    std::string value;
+    bool always;  ///< to be told even where all rows of the cell have it
+};
+
+std::vector<Setting> settings_of(const RecordedRow& row) {
+    const auto text = [](const std::optional<double>& value) {
+        return value ? fmt::format("{}", *value) : std::string("unknown");
+    };
+    return {{"waiting", row.waiting, false},
+            {"touch", row.touch, row.touch != "all"},
+            {"publish_every", text(row.publish_every), false},
+            {"capacity_bytes", text(row.capacity_bytes), false}};
+}
+
+/// Rows of one cell, apart by the settings in which they differ: one median over both would be a
+/// figure of neither. Rows without figures go to the first.
+std::map<std::string, Rows> by_variant(const Rows& rows) {
+    std::map<const RecordedRow*, std::vector<Setting>> settings;
+    for (const RecordedRow* row : rows)
+        if (row->has_figures) settings[row] = settings_of(*row);
+    std::set<std::string> told;
+    for (const auto& [row, row_settings] : settings)
+        for (std::size_t i = 0; i < row_settings.size(); ++i)
+            if (row_settings[i].always ||
+                row_settings[i].value != settings.begin()->second[i].value)
+                told.insert(row_settings[i].name);
+
+    std::map<std::string, Rows> variants;
+    for (const RecordedRow* row : rows) {  // in the order in which they were measured
+        if (!row->has_figures) continue;
+        std::string variant;
+        for (const Setting& setting : settings[row])
+            if (told.count(setting.name) > 0)
+                variant +=
+                    fmt::format("{}{}={}", variant.empty() ? "" : " ", setting.name, setting.value);
+        variants[variant].push_back(row);
+    }
+    if (variants.empty()) variants[""] = {};
+    for (const RecordedRow* row : rows)
+        if (!row->has_figures) variants.begin()->second.push_back(row);
+    return variants;
+}
+
+/// Like with like: mechanisms that wait in the same way stand together, those that leave the CPU to
+/// others first.
+std::size_t rank_of_waiting(const std::string& waiting) {
+    constexpr std::array order{Waiting::sleeps, Waiting::spins_then_sleeps, Waiting::spins_yielding,
+                               Waiting::spins};
+    for (std::size_t i = 0; i < order.size(); ++i)
+        if (name_of(order[i]) == waiting) return i;
+    return order.size();
+}
+
+/// Its place in the catalogue; a mechanism that is no longer there comes last.
+std::size_t rank_of_mechanism(const std::string& mechanism) {
+    const std::vector<Facts>& all = catalog_facts();
+    return static_cast<std::size_t>(
+        std::find_if(all.begin(), all.end(),
+                     [&](const Facts& facts) { return facts.name == mechanism; }) -
+        all.begin());
+}
+
+void sort_cells(std::vector<CellSummary>& cells, const std::vector<RecordedRow>& rows) {
+    std::vector<std::string> scenarios;  // in the order in which they were run
+    for (const RecordedRow& row : rows)
+        if (std::find(scenarios.begin(), scenarios.end(), row.scenario) == scenarios.end())
+            scenarios.push_back(row.scenario);
+    const auto key = [&](const CellSummary& summary) {
+        const Cell& cell = summary.cell;
+        return std::tuple(std::find(scenarios.begin(), scenarios.end(), summary.scenario) -
+                              scenarios.begin(),
+                          cell.pattern, cell.placement, rank_of_waiting(summary.waiting),
+                          summary.waiting, rank_of_mechanism(cell.mechanism), cell.mechanism,
+                          cell.access, summary.variant, cell.size_bytes);
+    };
+    std::sort(cells.begin(), cells.end(),
+              [&](const CellSummary& a, const CellSummary& b) { return key(a) < key(b); });
+}
+
+}  // namespace
+
+Summary summarise(const RecordedRun& run) {
+    Summary summary;
+    summary.context = run.context;
+    summary.torn_tail = run.torn_tail;
+    if (run.end) {
+        const auto& end = *run.end;
+        summary.stopped_by = end.value("stopped_by", std::string("unknown"));
+        summary.elapsed_s = end.value("elapsed_s", 0.0);
+    }
+
+    const std::vector<RecordedRow> rows = read_rows(run);
+    summary.rows = rows.size();
+    std::map<std::pair<std::string, Cell>, Rows> cells;
+    for (const RecordedRow& row : rows) {
+        cells[{row.scenario, row.cell}].push_back(&row);
+        summary.placements.try_emplace(row.cell.placement);
+        summary.kept_awake |= row.kept_awake;
+        summary.raised |= row.raised;
+    }
+    for (auto& [placement, found] : summary.placements)
+        found = summarise_placement(rows, placement);
+    for (const auto& [key, cell_rows] : cells)
+        for (auto& [variant, variant_rows] : by_variant(cell_rows))
+            summary.cells.push_back(summarise_cell(
+                variant_rows, variant, summary.placements.at(key.second.placement).distance));
+    sort_cells(summary.cells, rows);
+    return summary;
+}
+
+}  // namespace ipclab

@@ -1,0 +1,154 @@
+// What a run found out: run.jsonl turned into the figures that tables and reports show. Nothing
+// else derives figures.
+//
+// The unit of statistics is the process pair. A figure is the median over a cell's pairs, and pairs
+// are compared like with like: only undisturbed ones count, and of these only those in which the
+// CPUs were as far apart as in most pairs of that placement. What is left out is counted and told.
+#pragma once
+
+#include "harness/cell.hpp"
+#include "harness/run_file.hpp"
+#include "harness/statistics.hpp"
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace ipclab {
+
+/// A median over process pairs, and its 95 % interval where there are six pairs or more.
+struct Estimate {
+    double median = 0;
+    std::optional<Interval> interval;
+};
+
+/// What one of the two processes spent per exchange. An exchange is a round trip of a ping-pong, or
+/// one message of a stream.
+struct SideCost {
+    std::optional<double> cpu_ns;
+    std::optional<double> voluntary_switches;
+    std::optional<double> involuntary_switches;
+};
+
+/// Of round trips, in ns; a percentile for which there were too few samples is absent.
+struct Tail {
+    std::optional<double> p90;
+    std::optional<double> p99;
+    std::optional<double> p99_9;
+    std::optional<double> max;
+};
+
+/// What one process pair found.
+struct PairFigures {
+    int round = 0;
+    double exchanges = 0;
+    double figure_ns = 0;  ///< the pair's median round trip, or its time per streamed message
+    Tail tail;
+    double stride = 1;  ///< exchanges that each sample is the mean of
+    double fragments = 1;
+    std::array<SideCost, 2> sides;       ///< initiator, responder
+    std::optional<double> reference_ns;  ///< round trip of the reference, before and after
+    bool outlier = false;                ///< flagged among the cell's pairs; it counts all the same
+};
+
+enum class CellState {
+    measured,
+    only_disturbed,  ///< its figures come from disturbed pairs, because there are no others
+    other_distance,  ///< measured, but never with the CPUs as far apart as in the other cells
+    failed,
+    skipped,
+};
+
+/// Rows of a cell that are not in its figures.
+struct LeftOut {
+    std::size_t disturbed = 0;
+    std::size_t other_distance = 0;  ///< the CPUs were not as far apart as in most rows, or moved
+    std::size_t failed = 0;
+    std::size_t skipped = 0;
+};
+
+struct CellSummary {
+    std::string scenario;
+    Cell cell;
+    std::string variant;  ///< tells apart rows of one cell that differ in a setting: "touch=header"
+    std::string waiting;  ///< "sleeps", "spins" …; "unknown" where nothing tells
+    CellState state = CellState::measured;
+
+    std::vector<PairFigures> pairs;  ///< those that count; empty where there is no figure
+    Estimate figure_ns;              ///< round trip, not halved, or time per message of a stream
+    Estimate messages_per_s;         ///< of a stream
+    Estimate bytes_per_s;            ///< of a stream
+    Tail tail_ns;                    ///< of a ping-pong: medians over the pairs
+    std::optional<double> max_overall_ns;  ///< the longest round trip of all pairs
+    std::array<SideCost, 2> sides;         ///< initiator, responder; medians over the pairs
+    std::size_t outliers = 0;              ///< pairs flagged; none is dropped
+    double stride_min = 1;
+    double stride_max = 1;
+    double fragments = 1;                  ///< pieces that a message travels in
+    std::optional<double> capacity_bytes;  ///< unread payload before a sender waits
+    std::optional<double> publish_every;
+    std::optional<std::string> bound_by;  ///< "fill" or "check", where that bounds most pairs
+    bool closed_loop = false;
+    std::string distance;                ///< the reference's class
+    std::optional<double> reference_ns;  ///< median round trip of the reference beside these pairs
+
+    LeftOut left_out;
+    std::vector<std::string> reasons;  ///< of failed and skipped rows, each text once
+
+    [[nodiscard]] bool has_figures() const { return !pairs.empty(); }
+};
+
+/// How far apart the two processes' CPUs were.
+struct PlacementSummary {
+    std::string distance;  ///< the class that most undisturbed rows have: "shared L3", "far" …
+    std::string reference_kind;          ///< "cache_line" or "context_switch"
+    std::optional<double> reference_ns;  ///< median round trip over the rows of that class
+    std::map<std::string, std::size_t> other_distances;  ///< rows left out by their class
+};
+
+struct Summary {
+    nlohmann::ordered_json context;
+    std::vector<CellSummary> cells;  ///< by scenario, pattern, placement, waiting, mechanism, size
+    std::map<Placement, PlacementSummary> placements;
+    std::size_t rows = 0;
+    std::optional<std::string> stopped_by;  ///< absent where the run was killed
+    std::optional<double> elapsed_s;
+    bool torn_tail = false;
+    bool kept_awake = false;  ///< CPUs were kept from halting
+    bool raised = false;      ///< the processes' autogroup came before other sessions'
+};
+
+/// Throws RunFileError, which names the line of run.jsonl, for a row that lacks what its status
+/// promises.
+Summary summarise(const RecordedRun& run);
+
+/// What a reader must know before trusting the figures, one sentence or two each, that end in
+/// something to do.
+std::vector<std::string> warnings_of(const Summary& summary);
+
+/// For a terminal of 120 columns.
+std::string terminal_table(const Summary& summary);
+
+/// A page that identifies the run when it is mailed alone.
+std::string markdown_table(const Summary& summary);
+
+/// Google Benchmark's JSON (of version 1.7.1), for the tools that read it: an "iteration" per
+/// process pair, whose real_time is the pair's figure, and a "median" per cell; counters are extra
+/// keys. cpu_time is of both processes.
+nlohmann::ordered_json benchmark_json(const Summary& summary);
+
+/// Reads run.jsonl in the folder, and writes summary.json and summary.md there, each whole or not
+/// at all. Throws RunFileError.
+void write_summaries(const std::filesystem::path& results);
+
+/// Prints the table of run.jsonl in the folder. Returns the program's exit status, 0. Throws
+/// RunFileError, one line that says what to name instead.
+int print_report(const std::filesystem::path& results);
+
+}  // namespace ipclab

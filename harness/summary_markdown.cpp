@@ -1,0 +1,198 @@
+#include "harness/quantity.hpp"
+#include "harness/summary_tables.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+
+namespace ipclab {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using Strings = std::vector<std::string>;
+
+/// A cell of a Markdown table cannot hold a bar or a line's end, and a `~` may strike text out.
+std::string escaped(std::string_view text) {
+    std::string safe;
+    for (const char c : text) {
+        if (c == '|' || c == '*' || c == '~' || c == '<') safe += '\\';
+        safe += c == '\n' ? ' ' : c;
+    }
+    return safe;
+}
+
+void append_row(std::string& text, const Strings& row) {
+    text += '|';
+    for (const std::string& entry : row) text += fmt::format(" {} |", entry);
+    text += '\n';
+}
+
+void append_header(std::string& text, const Strings& header) {
+    append_row(text, header);
+    append_row(text, Strings(header.size(), "---"));
+}
+
+Strings stub_of(const TableLine& line) {
+    return {fmt::format("`{}`", line.mechanism), std::string(in_words(line.access)), line.waiting};
+}
+
+/// A table with a column per size.
+void append_by_size(std::string& text, const FigureTable& table, auto&& entry) {
+    Strings header{"mechanism", "access", "waits"};
+    for (const std::size_t size : table.sizes_bytes) header.push_back(format_size(size));
+    append_header(text, header);
+    for (const TableLine& line : table.lines) {
+        Strings row = stub_of(line);
+        for (const CellSummary* cell : line.cells) row.push_back(escaped(entry(cell)));
+        append_row(text, row);
+    }
+    text += '\n';
+}
+
+/// A table with a line per cell that has figures.
+void append_by_cell(std::string& text, const FigureTable& table, const Strings& columns,
+                    auto&& entries) {
+    Strings header{"mechanism", "access", "waits", "size"};
+    header.insert(header.end(), columns.begin(), columns.end());
+    append_header(text, header);
+    for (const TableLine& line : table.lines)
+        for (const CellSummary* cell : line.cells) {
+            if (!has_figures(cell)) continue;
+            Strings row = stub_of(line);
+            row.push_back(format_size(cell->cell.size_bytes));
+            for (const std::string& entry : entries(*cell)) row.push_back(escaped(entry));
+            append_row(text, row);
+        }
+    text += '\n';
+}
+
+std::string time_or_dash(const std::optional<double>& time_ns) {
+    return time_ns ? format_time_ns(*time_ns) : "–";
+}
+
+std::string number_or_dash(const std::optional<double>& number) {
+    return number ? fmt::format("{:.3g}", *number) : "–";
+}
+
+std::string estimate_in_words(const CellSummary& cell) {
+    const Estimate& estimate = shown_estimate(cell);
+    const std::string marks = marks_of(cell);
+    const std::string interval =
+        estimate.interval ? fmt::format("[{}, {}]", in_unit(cell, estimate.interval->low),
+                                        in_unit(cell, estimate.interval->high))
+                          : fmt::format("(n={})", cell.pairs.size());
+    return fmt::format("{} {}{}{}", in_unit(cell, estimate.median), interval,
+                       marks.empty() ? "" : " ", marks);
+}
+
+void append_figures(std::string& text, const FigureTable& table, const Summary& summary) {
+    const Gaps gaps(table);
+    text += fmt::format("{}. Medians over the pairs, with 95 % intervals [low, high].\n\n",
+                        basis_of(table, summary));
+    append_by_size(text, table, [&](const CellSummary* cell) {
+        return has_figures(cell) ? estimate_in_words(*cell)
+                                 : fmt::format("{} ({})", gap_in_words(cell), gaps.number_of(cell));
+    });
+    for (const std::string& mark : legend_of(table)) text += fmt::format("- {}\n", escaped(mark));
+    for (std::size_t i = 0; i < gaps.reasons().size(); ++i)
+        text += fmt::format("- ({}) {}\n", i + 1, escaped(gaps.reasons()[i]));
+    text += '\n';
+}
+
+void append_cpu(std::string& text, const FigureTable& table) {
+    text += fmt::format("CPU time per {}, initiator + responder:\n\n", exchange_of(table.pattern));
+    append_by_size(text, table, cpu_in_words);
+}
+
+void append_tails(std::string& text, const FigureTable& table) {
+    if (table.pattern != Pattern::ping_pong) return;
+    text += "Percentiles of the round trips: medians over the pairs; a dash where most pairs have "
+            "too few samples.\n\n";
+    append_by_cell(
+        text, table,
+        {"p50", "p90", "p99", "p99.9", "max", "max of all pairs", "samples are means of"},
+        [](const CellSummary& cell) -> Strings {
+            return {format_time_ns(cell.figure_ns.median), time_or_dash(cell.tail_ns.p90),
+                    time_or_dash(cell.tail_ns.p99),        time_or_dash(cell.tail_ns.p99_9),
+                    time_or_dash(cell.tail_ns.max),        time_or_dash(cell.max_overall_ns),
+                    fmt::format("{:.0f}", cell.stride_max)};
+        });
+}
+
+std::string left_out_in_words(const LeftOut& left_out) {
+    std::string text;
+    const auto add = [&](std::size_t rows, std::string_view why) {
+        if (rows > 0) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", rows, why);
+    };
+    add(left_out.disturbed, "disturbed");
+    add(left_out.other_distance, "other distance");
+    add(left_out.failed, "failed");
+    add(left_out.skipped, "skipped");
+    return text.empty() ? "–" : text;
+}
+
+void append_conditions(std::string& text, const FigureTable& table) {
+    text += fmt::format("What stands behind each figure. Outliers are flagged, and count. Switches "
+                        "are per {}, voluntary and involuntary, initiator + responder. Capacity: "
+                        "unread bytes before a sender waits.\n\n",
+                        exchange_of(table.pattern));
+    append_by_cell(text, table,
+                   {"n", "outliers", "left out", "reference", "voluntary switches",
+                    "involuntary switches", "capacity in bytes", "published every"},
+                   [](const CellSummary& cell) -> Strings {
+                       const auto& [first, second] = cell.sides;
+                       const auto both = [](const auto& a, const auto& b) {
+                           return fmt::format("{} + {}", number_or_dash(a), number_or_dash(b));
+                       };
+                       return {fmt::format("{}", cell.pairs.size()),
+                               fmt::format("{}", cell.outliers),
+                               left_out_in_words(cell.left_out),
+                               time_or_dash(cell.reference_ns),
+                               both(first.voluntary_switches, second.voluntary_switches),
+                               both(first.involuntary_switches, second.involuntary_switches),
+                               cell.capacity_bytes ? fmt::format("{:.0f}", *cell.capacity_bytes)
+                                                   : "–",
+                               number_or_dash(cell.publish_every)};
+                   });
+}
+
+void append_context(std::string& text, const Summary& summary) {
+    text += "## Context\n\n";
+    append_header(text, {"what", "value"});
+    const auto add = [&](std::string_view key, const std::string& value) {
+        append_row(text, {std::string(key), escaped(value)});
+    };
+    for (const auto& [key, value] : summary.context.items())
+        if (key != "type" && key != "questions" && key != "kernels")
+            add(key, value.is_string()
+                         ? value.get<std::string>()
+                         : value.dump(-1, ' ', false, Json::error_handler_t::replace));
+    add("stopped by", summary.stopped_by.value_or("a kill"));
+    if (summary.elapsed_s) add("elapsed", fmt::format("{:.1f} s", *summary.elapsed_s));
+    text += '\n';
+}
+
+}  // namespace
+
+std::string markdown_table(const Summary& summary) {
+    const std::vector<std::string> run = run_in_words(summary);
+    std::string text = fmt::format("# ipclab: {}\n\n", escaped(scenarios_of(summary)));
+    for (const std::string& sentence : run) text += fmt::format("{}\n\n", escaped(sentence));
+    text += "Every figure here comes from run.jsonl, by `ipclab report`.\n\n";
+
+    const std::vector<std::string> warnings = warnings_of(summary);
+    if (!warnings.empty()) text += "## Before you trust these figures\n\n";
+    for (const std::string& warning : warnings) text += fmt::format("- {}\n", escaped(warning));
+    if (!warnings.empty()) text += '\n';
+
+    for (const FigureTable& table : tables_of(summary)) {
+        text += fmt::format("## {}\n\n", escaped(title_of(table, summary)));
+        append_figures(text, table, summary);
+        append_cpu(text, table);
+        append_tails(text, table);
+        append_conditions(text, table);
+    }
+    append_context(text, summary);
+    return text;
+}
+
+}  // namespace ipclab

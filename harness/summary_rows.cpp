@@ -1,0 +1,158 @@
+#include "harness/summary_rows.hpp"
+
+#include <cmath>
+#include <fmt/format.h>
+#include <initializer_list>
+#include <string_view>
+
+namespace ipclab {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using Path = std::initializer_list<std::string_view>;
+
+constexpr std::array statuses{RowStatus::ok, RowStatus::disturbed, RowStatus::skipped,
+                              RowStatus::failed};
+constexpr std::array<std::string_view, 2> side_names{"initiator", "responder"};
+
+/// A row whose fields may be missing, null, or of a wrong type.
+class Fields {
+  public:
+    Fields(const Json& row, std::size_t line) : row_(row), line_(line) {}
+
+    [[noreturn]] void refuse(std::string_view key, const Json* found) const {
+        throw RunFileError(fmt::format(
+            "line {}: the row's {} is {}; a row of this status cannot be without it", line_, key,
+            found == nullptr ? "missing"
+                             : found->dump(-1, ' ', false, Json::error_handler_t::replace)));
+    }
+
+    [[nodiscard]] const Json* find(Path path) const {
+        const Json* value = &row_;
+        for (const std::string_view key : path) {
+            if (!value->is_object()) return nullptr;
+            const auto found = value->find(key);
+            if (found == value->end()) return nullptr;
+            value = &*found;
+        }
+        return value;
+    }
+    [[nodiscard]] std::optional<double> number(Path path) const {
+        const Json* value = find(path);
+        if (value == nullptr || !value->is_number()) return std::nullopt;
+        return value->get<double>();
+    }
+    [[nodiscard]] std::optional<std::string> text(Path path) const {
+        const Json* value = find(path);
+        if (value == nullptr || !value->is_string()) return std::nullopt;
+        return value->get<std::string>();
+    }
+    [[nodiscard]] bool is_true(Path path) const {
+        const Json* value = find(path);
+        return value != nullptr && value->is_boolean() && value->get<bool>();
+    }
+    [[nodiscard]] std::string needed_text(std::string_view key) const {
+        if (const auto value = text({key})) return *value;
+        refuse(key, find({key}));
+    }
+    [[nodiscard]] double needed_positive(std::string_view key) const {
+        const auto value = number({key});
+        if (!value || !(*value > 0) || std::isinf(*value)) refuse(key, find({key}));
+        return *value;
+    }
+
+    /// The one of `all` that has this name.
+    template <class All>
+    auto one_of(std::string_view key, const All& all) const {
+        const std::string word = needed_text(key);
+        for (const auto candidate : all)
+            if (name_of(candidate) == word) return candidate;
+        refuse(key, find({key}));
+    }
+
+  private:
+    const Json& row_;
+    std::size_t line_;
+};
+
+SideCost read_side(const Fields& fields, std::string_view side, double exchanges) {
+    const auto per_exchange = [&](std::string_view key) -> std::optional<double> {
+        const auto total = fields.number({side, key});
+        return total ? std::optional(*total / exchanges) : std::nullopt;
+    };
+    return {per_exchange("cpu_ns"), per_exchange("voluntary_switches"),
+            per_exchange("involuntary_switches")};
+}
+
+PairFigures read_pair(const Fields& fields, Pattern pattern) {
+    PairFigures pair;
+    pair.round = static_cast<int>(fields.number({"round"}).value_or(0));
+    pair.exchanges = fields.needed_positive("messages");
+    if (pattern == Pattern::ping_pong) {
+        const auto median_ns = fields.number({"round_trip_ns", "p50"});
+        if (!median_ns || !(*median_ns > 0)) fields.refuse("round_trip_ns", nullptr);
+        pair.figure_ns = *median_ns;
+        pair.tail = {
+            fields.number({"round_trip_ns", "p90"}), fields.number({"round_trip_ns", "p99"}),
+            fields.number({"round_trip_ns", "p99_9"}), fields.number({"round_trip_ns", "max"})};
+    } else {
+        pair.figure_ns = fields.needed_positive("message_ns");
+    }
+    pair.stride = fields.number({"stride"}).value_or(1);
+    pair.fragments = fields.number({"fragments"}).value_or(1);
+    for (std::size_t side = 0; side < side_names.size(); ++side)
+        pair.sides[side] = read_side(fields, side_names[side], pair.exchanges);
+    return pair;
+}
+
+void read_reference(const Fields& fields, RecordedRow& row) {
+    const auto before = fields.text({"reference_before", "class"});
+    const auto after = fields.text({"reference_after", "class"});
+    row.distance = before.value_or("unknown");
+    row.distance_changed = before && after && *before != *after;
+    row.reference_kind = fields.text({"reference_before", "kind"}).value_or("");
+    const auto before_ns = fields.number({"reference_before", "round_trip_ns"});
+    const auto after_ns = fields.number({"reference_after", "round_trip_ns"});
+    row.pair.reference_ns = before_ns && after_ns ? (*before_ns + *after_ns) / 2
+                            : before_ns           ? before_ns
+                                                  : after_ns;
+}
+
+RecordedRow read_row(const Fields& fields) {
+    RecordedRow row;
+    row.scenario = fields.text({"scenario"}).value_or("");
+    row.cell = {fields.needed_text("mechanism"), fields.one_of("pattern", patterns),
+                static_cast<std::size_t>(fields.needed_positive("size_bytes")),
+                fields.one_of("access", accesses), fields.one_of("placement", placements)};
+    row.waiting = fields.text({"waiting"}).value_or("");
+    row.status = fields.one_of("status", statuses);
+    row.reason = fields.text({"reason"}).value_or("no reason given");
+
+    const bool whole = fields.number({"messages"}).has_value();
+    if (row.status == RowStatus::ok || (row.status == RowStatus::disturbed && whole)) {
+        row.has_figures = true;
+        row.pair = read_pair(fields, row.cell.pattern);
+        if (row.waiting.empty()) fields.refuse("waiting", fields.find({"waiting"}));
+    }
+    row.touch = fields.text({"touch"}).value_or("all");
+    row.capacity_bytes = fields.number({"capacity_bytes"});
+    row.publish_every = fields.number({"publish_every"});
+    row.bound_by = fields.text({"bound_by"});
+    row.closed_loop = fields.is_true({"closed_loop"});
+    row.kept_awake = fields.is_true({"keep_awake"});
+    row.raised = fields.number({"autogroup_nice"}).has_value();
+    read_reference(fields, row);
+    return row;
+}
+
+}  // namespace
+
+std::vector<RecordedRow> read_rows(const RecordedRun& run) {
+    std::vector<RecordedRow> rows;
+    rows.reserve(run.rows.size());
+    for (std::size_t i = 0; i < run.rows.size(); ++i)
+        rows.push_back(read_row(Fields(run.rows[i], i + 2)));  // the context is line 1
+    return rows;
+}
+
+}  // namespace ipclab
