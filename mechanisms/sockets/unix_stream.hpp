@@ -56,7 +56,7 @@ class UnixStream {
         UnixStream made(needs);
         made.path_ = NamedObject(ObjectKind::file,
                                  fmt::format("{}/{}", runtime_folder(), fresh_name("unix-stream")));
-        made.listener_ = made.socket();
+        made.listener_ = socket();
         const sockaddr_un where = address_of(made.path_.name());
         const mode_t umask = ::umask(0177);  // bind makes the file: 0600 from the first moment
         const int bound =
@@ -109,19 +109,18 @@ class UnixStream {
   private:
     explicit UnixStream(const Needs& needs) : needs_(needs) {}
 
-    [[nodiscard]] Fd socket() const {
-        Fd made(must(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket"));
-        if (needs_.capacity_bytes > 0) {
-            const auto bytes =
-                static_cast<int>(needs_.capacity_bytes / 2);  // the kernel doubles it
-            must(::setsockopt(made.get(), SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes),
-                 "setsockopt(SO_SNDBUF)");
-        }
-        return made;
+    static Fd socket() {
+        return Fd(must(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket"));
     }
 
-    /// A blocked call comes back with EAGAIN after this interval, and its wait looks at the clock.
-    static Fd with_glances(Fd socket) {
+    /// With the buffer that was asked for: an accepted socket does not take over its listener's. A
+    /// blocked call comes back with EAGAIN after an interval, and its wait looks at the clock.
+    static Fd tuned(Fd socket, const Needs& needs) {
+        if (needs.capacity_bytes > 0) {
+            const auto bytes = static_cast<int>(needs.capacity_bytes / 2);  // the kernel doubles it
+            must(::setsockopt(socket.get(), SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes),
+                 "setsockopt(SO_SNDBUF)");
+        }
         const auto interval = std::chrono::microseconds(glance_interval).count();
         const timeval limit{.tv_sec = 0, .tv_usec = interval};
         for (const int direction : {SO_RCVTIMEO, SO_SNDTIMEO})
@@ -131,7 +130,7 @@ class UnixStream {
     }
 
     [[nodiscard]] Fd connect() const {
-        Fd mine = with_glances(socket());
+        Fd mine = tuned(socket(), needs_);
         const sockaddr_un where = address_of(where_.name);
         must(::connect(mine.get(), reinterpret_cast<const sockaddr*>(&where), sizeof where),
              "connect");
@@ -140,11 +139,11 @@ class UnixStream {
 
     Fd accept() {
         if (!listener_) throw Refused("attach", "who opens a socket by its path is the initiator");
-        listener_ = with_glances(std::move(listener_));
+        listener_ = tuned(std::move(listener_), needs_);
         Wait wait("accept", needs_.timeout);
         for (;;) {
             Fd accepted(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-            if (accepted) return with_glances(std::move(accepted));
+            if (accepted) return tuned(std::move(accepted), needs_);
             if (errno != EAGAIN && errno != EINTR) throw SystemError("accept4", errno);
             wait.glance();
         }
@@ -165,13 +164,8 @@ class UnixStream {
     static std::size_t capacity_by_trying(const Needs& needs) {
         int ends[2];
         must(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), "socketpair");
-        const Fd writer(ends[0]);
+        const Fd writer = tuned(Fd(ends[0]), needs);
         const Fd reader(ends[1]);
-        if (needs.capacity_bytes > 0) {
-            const auto bytes = static_cast<int>(needs.capacity_bytes / 2);
-            must(::setsockopt(writer.get(), SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes),
-                 "setsockopt(SO_SNDBUF)");
-        }
         const std::vector<std::byte> plenty(needs.capacity_bytes * 2 + (std::size_t{4} << 20));
         const ssize_t accepted =
             must(::send(writer.get(), plenty.data(), plenty.size(), MSG_DONTWAIT), "send");
