@@ -74,6 +74,7 @@ class Registry {
                           O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
             if (!file_ && errno == ENOENT) continue;  // somebody removed the empty folder
             must(file_.get(), path_);
+            must(::fchmod(file_.get(), 0600), "fchmod");  // whatever the umask took away
             must(::flock(file_.get(), LOCK_EX), "flock");
             struct stat status {};
             must(::fstat(file_.get(), &status), "fstat");
@@ -167,6 +168,7 @@ std::string runtime_folder() {
     if (!S_ISDIR(status.st_mode) || status.st_uid != ::geteuid() || (status.st_mode & 0077) != 0)
         throw Refused(folder,
                       "it must be a folder of yours with mode 0700; remove it and try again");
+    if ((status.st_mode & 0700) != 0700) ::chmod(folder.c_str(), 0700);  // mkdir under a umask
     return folder;
 }
 
