@@ -7,7 +7,8 @@
 // The danger is the lost wake-up: the waiter sees no message, the sender sees no armed bell, and
 // the waiter sleeps for ever. Each side stores one word and then loads the other; if all four are
 // sequentially consistent, one of the two sees the other's store (Dekker's argument). Acquire and
-// release are not enough, since they let a load overtake an earlier store of another word.
+// release are not enough, since they let a load overtake an earlier store of another word. The
+// price is a locked instruction (XCHG) per message, where a plain store would do for who spins.
 #pragma once
 
 #include "mechanisms/mechanism.hpp"
