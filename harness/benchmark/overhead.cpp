@@ -10,6 +10,8 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <cmath>
+#include <numbers>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -131,35 +133,39 @@ struct RingByHand {
 };
 
 template <class Endpoint>
-void say(RingByHand<Endpoint>& talk, std::uint64_t sequence) {
-    payload::fill(talk.ring.loan(talk.bytes), sequence);
-    talk.ring.publish(talk.bytes);
-}
-
-template <class Endpoint>
-void hear(RingByHand<Endpoint>& talk, std::uint64_t sequence) {
-    const View message = talk.ring.take();
-    if (message.size() != talk.bytes || !payload::check(message, sequence)) ++talk.mismatches;
-    talk.ring.release();
-}
-
-template <class Endpoint>
 void converse_by_hand(RingByHand<Endpoint>& talk, Pattern pattern, Side side, std::uint64_t first,
                       std::uint64_t end) {
+    Endpoint& ring = talk.ring;
+    const std::size_t bytes = talk.bytes;
+    std::uint64_t mismatches = 0;
     if (pattern == Pattern::ping_pong && side == Side::initiator)
         for (std::uint64_t i = first; i < end; ++i) {
-            say(talk, i);
-            hear(talk, i);
+            payload::fill(ring.loan(bytes), i);
+            ring.publish(bytes);
+            const View message = ring.take();
+            if (message.size() != bytes || !payload::check(message, i)) ++mismatches;
+            ring.release();
         }
     else if (pattern == Pattern::ping_pong)
         for (std::uint64_t i = first; i < end; ++i) {
-            hear(talk, i);
-            say(talk, i);
+            const View message = ring.take();
+            if (message.size() != bytes || !payload::check(message, i)) ++mismatches;
+            ring.release();
+            payload::fill(ring.loan(bytes), i);
+            ring.publish(bytes);
         }
     else if (side == Side::initiator)
-        for (std::uint64_t i = first; i < end; ++i) say(talk, i);
+        for (std::uint64_t i = first; i < end; ++i) {
+            payload::fill(ring.loan(bytes), i);
+            ring.publish(bytes);
+        }
     else
-        for (std::uint64_t i = first; i < end; ++i) hear(talk, i);
+        for (std::uint64_t i = first; i < end; ++i) {
+            const View message = ring.take();
+            if (message.size() != bytes || !payload::check(message, i)) ++mismatches;
+            ring.release();
+        }
+    talk.mismatches = mismatches;
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -210,77 +216,93 @@ class OverheadSubject : public Subject {
     M mechanism_;
 };
 
-/// Legs are short against the seconds in which a machine changes its speed, and long against the
-/// tens of microseconds that it takes to start one.
-constexpr std::chrono::milliseconds leg_duration{6};
-constexpr int process_pairs = 4;
+/// Long against the tens of microseconds that it takes to start a leg, and short enough that most
+/// legs pass between two interruptions, even on a machine that has other things to do.
+constexpr std::chrono::milliseconds leg_duration{2};
+constexpr int process_pairs = 12;
 constexpr int quads_per_pair = 12;
 constexpr double bound_share = 0.03;
 
-/// Ratios between two variants: of each quad ABBA the time of A over that of B, so that what
-/// changes steadily meanwhile cancels out.
+/// What variant A costs over what variant B costs, from quads ABBA, so that what changes steadily
+/// meanwhile cancels out. For each process pair the median over its quads.
 using Ratios = std::vector<double>;
 
 struct Figures {
     Ratios harness_to_hand;
     Ratios harness_to_itself;
     Ratios framed_to_unframed;
-    std::vector<double> harness_ns;  ///< per exchange
-    std::vector<double> hand_ns;
+    std::vector<double> harness_ns;  ///< per exchange, of each pair
+    std::vector<double> by_hand_ns;
+    CpuDistance distance = CpuDistance::same_cpu;
 };
 
+/// Compares variants in one pair.
 class Comparer {
   public:
-    Comparer(Session& session, Pattern pattern) : session_(session) {
-        const LegResult warm = session.warm_up(leg_duration);
-        const double exchange_ns = ns_per_exchange(warm);
-        messages_ = 1 + static_cast<std::uint64_t>(std::chrono::nanoseconds(leg_duration).count() /
-                                                   exchange_ns);
-        if (pattern == Pattern::ping_pong) stride_ = stride_for(exchange_ns);
+    Comparer(Session& session, Pattern pattern) : session_(session), pattern_(pattern) {
+        typical_ns_ = ns_per_exchange(session.warm_up(leg_duration));
     }
 
-    /// `turned`: BAAB. Each leg's time is added to the list that belongs to its variant.
-    double quad(int a, int b, bool turned, std::vector<double>& a_ns, std::vector<double>& b_ns) {
-        std::array<double, 2> sum_ns{};
-        for (const int place : {0, 1, 1, 0}) {
-            const bool is_a = (place == 0) != turned;
-            const double ns =
-                ns_per_exchange(session_.run_leg(messages_, stride_, Touch::all, is_a ? a : b));
-            (is_a ? a_ns : b_ns).push_back(ns);
-            sum_ns[is_a ? 0 : 1] += ns;
+    struct Result {
+        double ratio;  ///< of a to b
+        double a_ns;   ///< per exchange
+        double b_ns;
+    };
+    Result compare(Variant a, Variant b) {
+        std::vector<double> ratios;
+        std::array<std::vector<double>, 2> all_ns;
+        for (int quad = 0; quad < quads_per_pair; ++quad) {
+            const std::uint64_t messages = messages_of(quad);
+            std::array<double, 2> sum_ns{};
+            for (const std::size_t place : {0, 1, 1, 0}) {
+                const std::size_t which = quad % 2 == 0 ? place : 1 - place;  // ABBA, BAAB
+                const double ns = run(which == 0 ? a : b, messages);
+                sum_ns[which] += ns;
+                all_ns[which].push_back(ns);
+            }
+            ratios.push_back(sum_ns[0] / sum_ns[1]);
         }
-        return sum_ns[0] / sum_ns[1];
+        return {median(ratios), median(all_ns[0]), median(all_ns[1])};
     }
 
   private:
     static double ns_per_exchange(const LegResult& result) {
         return static_cast<double>(result.elapsed_ns) / static_cast<double>(result.leg.messages);
     }
+    double run(Variant variant, std::uint64_t messages) {
+        const std::uint64_t stride = pattern_ == Pattern::ping_pong ? stride_for(typical_ns_) : 1;
+        return ns_per_exchange(session_.run_leg(messages, stride, Touch::all, variant));
+    }
+    /// From one to one and a half times as long, never the same twice: legs of one length would
+    /// lead each variant to its own places in a ring, some of which are further from a CPU.
+    [[nodiscard]] std::uint64_t messages_of(int quad) const {
+        const double spread = std::fmod(quad * std::numbers::phi, 1.0) / 2;
+        const auto duration_ns =
+            static_cast<double>(std::chrono::nanoseconds(leg_duration).count());
+        return 1 + static_cast<std::uint64_t>(duration_ns * (1 + spread) / typical_ns_);
+    }
 
     Session& session_;
-    std::uint64_t messages_ = 1;
-    std::uint64_t stride_ = 1;
+    Pattern pattern_;
+    double typical_ns_;
 };
 
 template <class M>
 Figures compare(const Comparison& what) {
     Figures figures;
-    std::vector<double> not_shown;
     SessionMemory memory;
     for (int pair = 0; pair < process_pairs; ++pair) {
         OverheadSubject<M> subject(what);
         Session session(subject, cpus_for(what.placement), memory);
         Comparer comparer(session, what.pattern);
-        for (int quad = 0; quad < quads_per_pair; ++quad) {
-            const bool turned = quad % 2 == 1;
-            figures.harness_to_hand.push_back(
-                comparer.quad(the_harness, by_hand, turned, figures.harness_ns, figures.hand_ns));
-            figures.harness_to_itself.push_back(
-                comparer.quad(the_harness, the_harness_again, turned, not_shown, not_shown));
-            if constexpr (std::same_as<M, Pipe>)
-                figures.framed_to_unframed.push_back(
-                    comparer.quad(by_hand, unframed, turned, not_shown, not_shown));
-        }
+        const auto harness_to_hand = comparer.compare(the_harness, by_hand);
+        figures.harness_to_hand.push_back(harness_to_hand.ratio);
+        figures.harness_ns.push_back(harness_to_hand.a_ns);
+        figures.by_hand_ns.push_back(harness_to_hand.b_ns);
+        figures.harness_to_itself.push_back(comparer.compare(the_harness, the_harness_again).ratio);
+        if constexpr (std::same_as<M, Pipe>)
+            figures.framed_to_unframed.push_back(comparer.compare(by_hand, unframed).ratio);
+        figures.distance = session.probe().distance;
         session.quit();
     }
     return figures;
@@ -299,10 +321,11 @@ void report(benchmark::State& state, const Figures& figures) {
     state.counters["aa_half_width"] = cannot_see;
     state.counters["bound"] = bound;
     state.counters["within_bound"] = within ? 1 : 0;
-    state.counters["by_hand_ns"] = median(figures.hand_ns);
+    state.counters["by_hand_ns"] = median(figures.by_hand_ns);
     if (!figures.framed_to_unframed.empty())
         state.counters["framing_cost"] = median(figures.framed_to_unframed) - 1;
-    state.SetLabel(within ? "within the bound" : "outside the bound");
+    state.SetLabel(
+        fmt::format("{} the bound; {}", within ? "within" : "outside", name_of(figures.distance)));
 }
 
 template <class M>
