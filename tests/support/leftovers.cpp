@@ -1,0 +1,110 @@
+#include "tests/support/leftovers.hpp"
+
+#include "mechanisms/os/fd.hpp"
+#include "mechanisms/os/named_object.hpp"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <fstream>
+#include <mqueue.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+
+namespace ipclab::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool withdrawn = false;
+
+std::string folder_of(uid_t uid) { return fmt::format("/tmp/ipclab-{}", uid); }
+
+/// The message queues of this IPC namespace, without a place to mount them at (fsmount(2)); none
+/// without the permission.
+std::set<std::string> message_queues() {
+    std::set<std::string> names;
+    const Fd context(::fsopen("mqueue", FSOPEN_CLOEXEC));
+    if (!context || ::fsconfig(context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) == -1)
+        return names;
+    const Fd mount(::fsmount(context.get(), FSMOUNT_CLOEXEC, 0));
+    const int folder = mount ? ::openat(mount.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    DIR* entries = folder == -1 ? nullptr : ::fdopendir(folder);
+    if (entries == nullptr) return names;
+    while (const dirent* entry = ::readdir(entries))
+        if (entry->d_name[0] != '.') names.insert(entry->d_name);
+    ::closedir(entries);
+    return names;
+}
+
+bool exists(ObjectKind kind, const std::string& name) {
+    if (kind == ObjectKind::posix_shm) return fs::exists("/dev/shm/" + name);
+    if (kind == ObjectKind::file) return fs::exists(fs::symlink_status(name));
+    const Fd queue(::mq_open(("/" + name).c_str(), O_RDONLY | O_CLOEXEC));
+    return queue || errno != ENOENT;
+}
+
+ObjectKind kind_of(const std::string& word) {
+    if (word == "posix_shm") return ObjectKind::posix_shm;
+    if (word == "posix_mq") return ObjectKind::posix_mq;
+    if (word == "file") return ObjectKind::file;
+    throw std::runtime_error(fmt::format("the registry names an unknown kind: {}", word));
+}
+
+}  // namespace
+
+void withdraw_from_the_neighbours() {
+    withdrawn = ::unshare(CLONE_NEWIPC) == 0;
+    const rlimit no_limit{RLIM_INFINITY, RLIM_INFINITY};
+    ::setrlimit(RLIMIT_MSGQUEUE, &no_limit);
+}
+
+std::optional<fs::path> registry_of(pid_t pid, uid_t uid) {
+    std::error_code none;
+    for (const auto& entry : fs::directory_iterator(folder_of(uid), none))
+        if (entry.path().filename().string().starts_with(fmt::format("ipclab-run-{}-", pid)))
+            return entry.path();
+    return std::nullopt;
+}
+
+std::set<std::string> objects_of(pid_t pid, uid_t uid) {
+    std::set<std::string> found;
+    std::error_code none;
+    const std::string number = fmt::format("-{}-", pid);
+    const auto is_of_pid = [&](const std::string& name) {
+        return name.find("ipclab-") != std::string::npos && name.find(number) != std::string::npos;
+    };
+    for (const auto& entry : fs::directory_iterator("/dev/shm", none))
+        if (const std::string name = entry.path().filename(); is_of_pid(name))
+            found.insert(describe(ObjectKind::posix_shm, name));
+    for (const auto& entry : fs::directory_iterator(folder_of(uid), none))
+        if (is_of_pid(entry.path().filename()) && entry.path().extension() != ".objects")
+            found.insert(describe(ObjectKind::file, entry.path()));
+    for (const std::string& name : message_queues())
+        if (is_of_pid(name)) found.insert(describe(ObjectKind::posix_mq, name));
+    if (const auto registry = registry_of(pid, uid)) {
+        std::ifstream lines(*registry);
+        for (std::string line; std::getline(lines, line);) {
+            const auto space = line.find(' ');
+            const ObjectKind kind = kind_of(line.substr(1, space - 1));
+            const std::string name = line.substr(space + 1);
+            if (exists(kind, name)) found.insert(describe(kind, name));
+        }
+    }
+    return found;
+}
+
+std::set<std::string> system_v_ids() {
+    std::set<std::string> found;
+    if (!withdrawn) return found;
+    for (const char* kind : {"shm", "sem", "msg"}) {
+        std::ifstream lines(fmt::format("/proc/sysvipc/{}", kind));
+        std::string line;
+        std::getline(lines, line);  // headings
+        while (std::getline(lines, line)) found.insert(fmt::format("{} {}", kind, line));
+    }
+    return found;
+}
+
+}  // namespace ipclab::test
