@@ -1,9 +1,10 @@
 // Both ends of one ring in one process, on one mapping.
 #pragma once
 
+#include "mechanisms/os/atomics.hpp"
 #include "mechanisms/os/fd.hpp"
 #include "mechanisms/os/mapping.hpp"
-#include "mechanisms/rings/spsc_ring.hpp"
+#include "mechanisms/rings/byte_ring.hpp"
 
 #include <cstdint>
 #include <new>

@@ -8,7 +8,7 @@
 // What is run is the source that ships, the ring's counters and the waits; Relacy's are the atomics
 // below it, the payload above it, and the two futex calls. It must pass; and with any one of its
 // memory orders made one step weaker, it must fail.
-#include "mechanisms/rings/spsc_ring.hpp"
+#include "mechanisms/rings/byte_ring.hpp"
 #include "mechanisms/waiting/futex.hpp"
 #include "mechanisms/waiting/spin.hpp"
 

@@ -134,7 +134,7 @@ constexpr std::size_t payload_max(std::size_t capacity) { return capacity - size
 template <class Atomics, template <class> class WaitStrategy>
 class RingSender {
   public:
-    /// `ring` is the first of the two copies.
+    /// `ring` is the first of the two copies; `start`, as of RingReceiver, a multiple of 8.
     RingSender(RingCounters<Atomics, WaitStrategy>& counters, std::byte* ring, std::size_t capacity,
                std::uint64_t start = 0)
         : producer_(counters, capacity, start), ring_(ring), capacity_(capacity) {}
