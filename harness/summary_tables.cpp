@@ -79,10 +79,9 @@ std::string reference_of(Placement where, const Summary& summary) {
     const auto found = summary.placements.find(where);
     if (found == summary.placements.end() || !found->second.reference_ns) return "";
     const PlacementSummary& placement = found->second;
-    return fmt::format("Reference: {} and back in {} ({}).",
-                       placement.reference_kind == "context_switch"
-                           ? "a switch to the other process"
-                           : "a cache line to the other CPU",
+    return fmt::format("Reference: {} there and back in {} ({}).",
+                       placement.reference_kind == "context_switch" ? "a context switch"
+                                                                    : "a cache line",
                        format_time_ns(*placement.reference_ns), placement.distance);
 }
 

@@ -143,8 +143,7 @@ void append_notes(std::string& text, const FigureTable& table, const Gaps& gaps)
 
 void append_table(std::string& text, const FigureTable& table, const Summary& summary) {
     text += paragraph(title_of(table, summary), columns);
-    text += paragraph(fmt::format("{}; ± is half of the 95 % interval of their median.",
-                                  basis_of(table, summary)),
+    text += paragraph(fmt::format("{}; ± is half the 95 % interval.", basis_of(table, summary)),
                       columns);
     const Gaps gaps(table);
     const Stub stub(table);
