@@ -37,7 +37,7 @@ struct Cell {
     Access access = Access::copy;
     Placement placement = Placement::two_cpus;
 
-    auto operator<=>(const Cell&) const = default;
+    bool operator==(const Cell&) const = default;
 };
 
 }  // namespace ipclab
