@@ -1,0 +1,31 @@
+"""README.md: its generated parts are what the program and the reference run say, its links lead somewhere."""
+import os
+import pathlib
+import re
+import subprocess
+import unittest
+
+ROOT = pathlib.Path(os.environ["IPCLAB_SOURCE_DIR"])
+
+
+class Readme(unittest.TestCase):
+    def test_generated_parts_are_up_to_date(self):
+        done = subprocess.run([ROOT / "scripts" / "update-readme", "--check"], capture_output=True, text=True)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+    def test_links_and_pictures_exist(self):
+        page = (ROOT / "README.md").read_text(encoding="utf-8")
+        targets = [target for target in re.findall(r"\]\(([^)#]+)\)", page) if "://" not in target]
+        self.assertTrue(targets)
+        for target in targets:
+            self.assertTrue((ROOT / target).exists(), target)
+
+    def test_first_commands_are_run_and_test(self):
+        page = (ROOT / "README.md").read_text(encoding="utf-8")
+        block = re.search(r"```sh\n(.*?)```", page, re.DOTALL).group(1)
+        commands = [line.split("#")[0].strip() for line in block.splitlines() if line.strip()]
+        self.assertEqual(commands[:2], ["scripts/run", "scripts/test"])
+
+
+if __name__ == "__main__":
+    unittest.main()
