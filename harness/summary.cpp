@@ -28,19 +28,23 @@ std::optional<double> median_over(const std::vector<PairFigures>& pairs, auto&& 
     return median_of(values);
 }
 
+std::vector<double> values_over(const std::vector<PairFigures>& pairs, auto&& figure) {
+    std::vector<double> values(pairs.size());
+    std::transform(pairs.begin(), pairs.end(), values.begin(), figure);
+    return values;
+}
+
 Estimate estimate_over(const std::vector<PairFigures>& pairs, auto&& figure) {
-    std::vector<double> values;
-    for (const PairFigures& pair : pairs) values.push_back(figure(pair));
+    const std::vector<double> values = values_over(pairs, figure);
     return {median(values), bootstrap_median_interval(values)};
 }
 
 void add_figures(CellSummary& cell) {
     std::vector<PairFigures>& pairs = cell.pairs;
-    cell.figure_ns = estimate_over(pairs, [](const PairFigures& p) { return p.figure_ns; });
+    const auto figure_ns = [](const PairFigures& pair) { return pair.figure_ns; };
+    cell.figure_ns = estimate_over(pairs, figure_ns);
 
-    std::vector<double> figures_ns;
-    for (const PairFigures& pair : pairs) figures_ns.push_back(pair.figure_ns);
-    const std::vector<bool> flags = flag_outliers(figures_ns);
+    const std::vector<bool> flags = flag_outliers(values_over(pairs, figure_ns));
     for (std::size_t i = 0; i < pairs.size(); ++i) pairs[i].outlier = flags[i];
     cell.outliers = static_cast<std::size_t>(std::count(flags.begin(), flags.end(), true));
 
@@ -197,6 +201,14 @@ CellSummary summarise_cell(const Rows& rows, std::string variant, const std::str
 
 // ---- which rows belong together ----
 
+using CellKey = std::tuple<std::string, std::string, Pattern, std::size_t, Access, Placement>;
+
+CellKey key_of(const RecordedRow& row) {
+    const Cell& cell = row.cell;
+    return {row.scenario,    cell.mechanism, cell.pattern,
+            cell.size_bytes, cell.access,    cell.placement};
+}
+
 struct Setting {
     std::string name;
     std::string value;
@@ -292,19 +304,21 @@ Summary summarise(const RecordedRun& run) {
 
     const std::vector<RecordedRow> rows = read_rows(run);
     summary.rows = rows.size();
-    std::map<std::pair<std::string, Cell>, Rows> cells;
+    std::map<CellKey, Rows> cells;
     for (const RecordedRow& row : rows) {
-        cells[{row.scenario, row.cell}].push_back(&row);
+        cells[key_of(row)].push_back(&row);
         summary.placements.try_emplace(row.cell.placement);
         summary.kept_awake |= row.kept_awake;
         summary.raised |= row.raised;
     }
     for (auto& [placement, found] : summary.placements)
         found = summarise_placement(rows, placement);
-    for (const auto& [key, cell_rows] : cells)
-        for (auto& [variant, variant_rows] : by_variant(cell_rows))
-            summary.cells.push_back(summarise_cell(
-                variant_rows, variant, summary.placements.at(key.second.placement).distance));
+    for (const auto& [key, cell_rows] : cells) {
+        const Placement placement = cell_rows.front()->cell.placement;
+        for (const auto& [variant, variant_rows] : by_variant(cell_rows))
+            summary.cells.push_back(
+                summarise_cell(variant_rows, variant, summary.placements.at(placement).distance));
+    }
     sort_cells(summary.cells, rows);
     return summary;
 }
