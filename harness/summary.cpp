@@ -44,9 +44,11 @@ void add_figures(CellSummary& cell) {
     const auto figure_ns = [](const PairFigures& pair) { return pair.figure_ns; };
     cell.figure_ns = estimate_over(pairs, figure_ns);
 
-    const std::vector<bool> flags = flag_outliers(values_over(pairs, figure_ns));
-    for (std::size_t i = 0; i < pairs.size(); ++i) pairs[i].outlier = flags[i];
-    cell.outliers = static_cast<std::size_t>(std::count(flags.begin(), flags.end(), true));
+    if (cell.figure_ns.interval) {  // among fewer pairs, it is chance who lies far from the others
+        const std::vector<bool> flags = flag_outliers(values_over(pairs, figure_ns));
+        for (std::size_t i = 0; i < pairs.size(); ++i) pairs[i].outlier = flags[i];
+        cell.outliers = static_cast<std::size_t>(std::count(flags.begin(), flags.end(), true));
+    }
 
     for (std::size_t i = 0; i < cell.sides.size(); ++i)
         cell.sides[i] = {

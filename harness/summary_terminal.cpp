@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <utility>
 
 namespace ipclab {
 namespace {
@@ -42,7 +43,7 @@ Entry entry_of(const CellSummary* cell, const Gaps& gaps) {
             fmt::format("{}{}{}", spread_of(*cell), marks.empty() ? "" : " ", marks)};
 }
 
-std::vector<Column> columns_of(const FigureTable& table, const Gaps& gaps) {
+std::vector<Column> figure_columns(const FigureTable& table, const Gaps& gaps) {
     std::vector<Column> made;
     for (std::size_t i = 0; i < table.sizes_bytes.size(); ++i) {
         Column column{format_size(table.sizes_bytes[i]), {}};
@@ -50,13 +51,14 @@ std::vector<Column> columns_of(const FigureTable& table, const Gaps& gaps) {
             column.entries.push_back(entry_of(line.cells[i], gaps));
         made.push_back(std::move(column));
     }
-    if (const auto at = cpu_column(table)) {
-        Column column{fmt::format("CPU at {}", format_size(table.sizes_bytes[*at])), {}};
-        for (const TableLine& line : table.lines)
-            column.entries.push_back({cpu_in_words(line.cells[*at]), ""});
-        made.push_back(std::move(column));
-    }
     return made;
+}
+
+Column cpu_column_at(const FigureTable& table, std::size_t index) {
+    Column column{fmt::format("CPU at {}", format_size(table.sizes_bytes[index])), {}};
+    for (const TableLine& line : table.lines)
+        column.entries.push_back({cpu_in_words(line.cells[index]), ""});
+    return column;
 }
 
 /// What stands left of the figures.
@@ -75,21 +77,42 @@ struct Stub {
     }
 };
 
-/// As few blocks of columns, as evenly filled, as the width allows: the end of each.
-std::vector<std::size_t> block_ends(const std::vector<Column>& all, std::size_t room) {
-    for (std::size_t blocks = 1;; ++blocks) {
-        std::vector<std::size_t> ends;
+using Block = std::vector<Column>;
+
+/// As few blocks as the width allows, as evenly filled.
+std::vector<Block> in_blocks(const std::vector<Column>& all, std::size_t room) {
+    for (std::size_t count = 1;; ++count) {
+        std::vector<Block> blocks(count);
         bool fits = true;
-        for (std::size_t block = 0; block < blocks; ++block) {
-            const std::size_t begin = block == 0 ? 0 : ends.back();
-            const std::size_t end = all.size() * (block + 1) / blocks;
+        for (std::size_t i = 0; i < all.size(); ++i)
+            blocks[i * count / all.size()].push_back(all[i]);
+        for (const Block& block : blocks) {
             std::size_t width = 0;
-            for (std::size_t i = begin; i < end; ++i) width += gap + all[i].width();
+            for (const Column& column : block) width += gap + column.width();
             fits = fits && width <= room;
-            ends.push_back(end);
         }
-        if (fits || blocks >= all.size()) return ends;
+        if (fits || count >= all.size()) return blocks;
     }
+}
+
+/// CPU time at one size stands beside the figures. Where that would take a block more, the block is
+/// used for CPU time at all sizes.
+std::vector<Block> blocks_of(const FigureTable& table, const Gaps& gaps, std::size_t room) {
+    std::vector<Column> figures = figure_columns(table, gaps);
+    std::vector<Block> without_cpu = in_blocks(figures, room);
+    const auto cpu_at = cpu_column(table);
+    if (!cpu_at) return without_cpu;
+    std::vector<Column> cpu;
+    for (std::size_t i = 0; i < table.sizes_bytes.size(); ++i)
+        cpu.push_back(cpu_column_at(table, i));
+    figures.push_back(cpu[*cpu_at]);
+    std::vector<Block> blocks = in_blocks(figures, room);
+    const std::vector<Block> cpu_blocks = in_blocks(cpu, room);
+    if (blocks.size() > without_cpu.size() && cpu_blocks.size() == 1) {
+        blocks = std::move(without_cpu);
+        blocks.push_back(cpu_blocks.front());
+    }
+    return blocks;
 }
 
 void append_line(std::string& text, std::string line) {
@@ -98,7 +121,7 @@ void append_line(std::string& text, std::string line) {
 }
 
 void append_block(std::string& text, const FigureTable& table, const Stub& stub,
-                  const std::vector<Column>& block) {
+                  const Block& block) {
     std::string header = stub.text("mechanism", "access");
     for (const Column& column : block) {
         const std::string title = flush_right(column.header, column.value_width());
@@ -147,14 +170,9 @@ void append_table(std::string& text, const FigureTable& table, const Summary& su
                       columns);
     const Gaps gaps(table);
     const Stub stub(table);
-    const std::vector<Column> all = columns_of(table, gaps);
-    std::size_t begin = 0;
-    for (const std::size_t end : block_ends(all, columns - std::min(columns, stub.width()))) {
+    for (const Block& block : blocks_of(table, gaps, columns - std::min(columns, stub.width()))) {
         text += '\n';
-        append_block(text, table, stub,
-                     {all.begin() + static_cast<std::ptrdiff_t>(begin),
-                      all.begin() + static_cast<std::ptrdiff_t>(end)});
-        begin = end;
+        append_block(text, table, stub, block);
     }
     text += '\n';
     append_notes(text, table, gaps);

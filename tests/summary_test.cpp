@@ -243,6 +243,10 @@ TEST(SummaryTest, OutliersAreFlaggedAndCount) {
     EXPECT_THAT(warning_with(run, "far from the others"), HasSubstr("1 of 7 pairs"));
 }
 
+TEST(SummaryTest, AmongFewerThanSixPairsNoneIsAnOutlier) {
+    EXPECT_EQ(only_cell(summarise(run_of({row(1000), row(1001), row(9000)}))).outliers, 0U);
+}
+
 TEST(SummaryTest, RowsThatDifferInASettingAreNeverMixed) {
     const auto summary = summarise(run_of(
         {row(1000), row(3000, {{"capacity_bytes", 4096}}), row(5000, {{"touch", "header"}})}));
@@ -465,6 +469,17 @@ TEST(SummaryTest, FourSizesFitInto120Columns) {
                 AllOf(HasSubstr("64 B"), HasSubstr("1 MiB"), HasSubstr("CPU at 64 B")));
 }
 
+TEST(SummaryTest, WhereTheCpuTimeNeedsABlockOfItsOwnItIsToldAtAllSizes) {
+    std::vector<Json> rows = long_rows({64, 4096, 65536, 1 << 20}, 12'345);
+    for (Json& changed : rows) changed["fragments"] = 128;
+    const std::string table = terminal(run_of(rows));
+    EXPECT_THAT(widths_of(table), Each(Le(120U)));
+    EXPECT_THAT(line_with(table, "mechanism"),
+                AllOf(HasSubstr("64 B"), HasSubstr("1 MiB"), Not(HasSubstr("CPU"))));
+    EXPECT_THAT(line_with(table, "CPU at 64 B"),
+                AllOf(HasSubstr("CPU at 4 KiB"), HasSubstr("CPU at 1 MiB")));
+}
+
 TEST(SummaryTest, TwelveSizesGoIntoBlocksAndAllAreShown) {
     std::vector<std::size_t> sizes_bytes;
     for (std::size_t i = 0; i < 12; ++i) sizes_bytes.push_back(std::size_t{1} << (2 * i));
@@ -503,8 +518,9 @@ TEST(SummaryTest, ColumnsStandUnderEachOtherWhateverTheirBytes) {
 // ---- warnings ----
 
 TEST(SummaryTest, AGoodRunOfAStreamNeedsNoWarning) {
-    std::vector<Json> rows;
-    for (int i = 0; i < 6; ++i) rows.push_back(stream_row(500 + 0.1 * i));
+    std::vector<Json> rows(6);
+    double message_ns = 500;
+    std::generate(rows.begin(), rows.end(), [&] { return stream_row(message_ns += 0.1); });
     EXPECT_THAT(warnings_of(summarise(run_of(rows))), IsEmpty());
     EXPECT_THAT(terminal(run_of(rows)), Not(HasSubstr("Before you trust")));
 }
