@@ -7,12 +7,14 @@
 // counters. A repetition is a process pair.
 #include "harness/benchmark/attempt.hpp"
 #include "harness/benchmark/overhead.hpp"
+#include "harness/benchmark/reporters.hpp"
 #include "harness/machine.hpp"
 #include "harness/scenario.hpp"
 #include "harness/session.hpp"
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <optional>
@@ -29,8 +31,12 @@ constexpr std::chrono::milliseconds warm_up{20};
 /// so a larger count goes to the pair that is there, and the same count to a new one.
 class CurrentPair {
   public:
+    struct Result {
+        LegResult leg;
+        Reference reference;
+    };
     /// Throws PairFailed, IpcError, Interrupted; the pair is gone then.
-    LegResult run(const Cell& cell, std::uint64_t messages) {
+    Result run(const Cell& cell, std::uint64_t messages) {
         if (!pair_ || pair_->cell != cell || pair_->messages == messages) {
             end();
             pair_.emplace(cell, memory_);
@@ -38,13 +44,13 @@ class CurrentPair {
         pair_->messages = messages;
         try {
             // The library keeps means only: a single sample, so no look at the clock in the loop.
-            return pair_->session.run_leg(messages, messages);
+            const LegResult leg = pair_->session.run_leg(messages, messages);
+            return {leg, pair_->session.probe()};
         } catch (...) {
             end();
             throw;
         }
     }
-    Reference probe() { return pair_->session.probe(); }
     void end() { pair_.reset(); }
 
   private:
@@ -80,7 +86,6 @@ std::vector<Cell> all_cells() {
     return cells_of(everything);
 }
 
-/// The same counters for every cell: the library's CSV writer takes no others after its first line.
 void report(benchmark::State& state, const Cell& cell, const LegResult& result,
             const Reference& reference) {
     const auto iterations = static_cast<std::int64_t>(result.leg.messages);
@@ -114,10 +119,10 @@ void measure(benchmark::State& state, const Cell& cell, CurrentPair& pair) {
         return state.SkipWithError(reason->c_str());
     attempt(state, [&] {
         while (state.KeepRunningBatch(state.max_iterations)) {
-            const LegResult result =
+            const auto [leg, reference] =
                 pair.run(cell, static_cast<std::uint64_t>(state.max_iterations));
-            state.SetIterationTime(static_cast<double>(result.elapsed_ns) * 1e-9);
-            report(state, cell, result, pair.probe());
+            state.SetIterationTime(static_cast<double>(leg.elapsed_ns) * 1e-9);
+            report(state, cell, leg, reference);
         }
     });
 }
@@ -127,30 +132,23 @@ void add_context() {
     const nlohmann::ordered_json machine = describe_machine();
     for (const auto& [key, value] : machine.items())
         if (value.is_primitive())
-            benchmark::AddCustomContext(key, value.is_string() ? value.get<std::string>()
-                                                               : value.dump());
+            benchmark::AddCustomContext(key, value.is_null()     ? "unknown"
+                                             : value.is_string() ? value.get<std::string>()
+                                                                 : value.dump());
     benchmark::AddCustomContext("cpu_time", "of the commanding process, which only waits; see the "
                                             "counters *_cpu_ns for the two that are measured");
 }
 
-/// After Ctrl-C, the library still calls every benchmark that is left. The file of
-/// --benchmark_out lists them as skipped; nobody wants to see them scroll by.
-class UntilInterrupted : public benchmark::BenchmarkReporter {
-  public:
-    bool ReportContext(const Context& context) override {
-        return reporter_->ReportContext(context);
-    }
-    void ReportRuns(const std::vector<Run>& runs) override {
-        if (!interrupted()) reporter_->ReportRuns(runs);
-    }
-    void Finalize() override { reporter_->Finalize(); }
-
-  private:
-    std::unique_ptr<benchmark::BenchmarkReporter> reporter_{
-        benchmark::CreateDefaultDisplayReporter()};
-};
+/// Whether the words of the command line have one that begins so; the library keeps its flags to
+/// itself.
+bool has_flag(int argc, char** argv, std::string_view start) {
+    return std::any_of(argv, argv + argc,
+                       [&](const char* word) { return std::string_view(word).starts_with(start); });
+}
 
 int run_benchmarks(int argc, char** argv) {
+    const bool csv_file = has_flag(argc, argv, "--benchmark_out=") &&
+                          has_flag(argc, argv, "--benchmark_out_format=csv");
     benchmark::Initialize(&argc, argv);
     if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
     catch_interrupts();
@@ -161,10 +159,13 @@ int run_benchmarks(int argc, char** argv) {
                                                                        benchmark::State& state) {
             measure(state, cell, pair);
         })->UseManualTime();
-    register_overhead();
+    for (const auto& [name, measure_it] : overhead_benchmarks())
+        benchmark::RegisterBenchmark(name.c_str(), measure_it)->Iterations(1)->UseManualTime();
 
-    UntilInterrupted reporter;
-    const std::size_t matched = benchmark::RunSpecifiedBenchmarks(&reporter);
+    Display display;
+    CsvAtTheEnd file;
+    const std::size_t matched = csv_file ? benchmark::RunSpecifiedBenchmarks(&display, &file)
+                                         : benchmark::RunSpecifiedBenchmarks(&display);
     pair.end();
     benchmark::Shutdown();
     if (interrupted()) {

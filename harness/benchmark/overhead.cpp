@@ -329,40 +329,37 @@ void report(benchmark::State& state, const Figures& figures) {
 }
 
 template <class M>
-void register_comparison(const char* mechanism, const Comparison& what) {
-    const std::string name = fmt::format("overhead/{}/{}/{}/{}", mechanism, name_of(what.pattern),
-                                         what.size_bytes, name_of(what.placement));
-    benchmark::RegisterBenchmark(
-        name.c_str(),
-        [what](benchmark::State& state) {
-            if (what.placement == Placement::two_cpus && usable_cpus() < 2)
-                return state.SkipWithError("this process may use one CPU only");
-            attempt(state, [&] {
-                while (state.KeepRunningBatch(state.max_iterations)) {
-                    const Figures figures = compare<M>(what);
-                    state.SetIterationTime(median(figures.harness_ns) * 1e-9);
-                    report(state, figures);
-                }
-            });
-        })
-        ->Iterations(1)
-        ->UseManualTime();
+void measure(benchmark::State& state, const Comparison& what) {
+    if (what.placement == Placement::two_cpus && usable_cpus() < 2)
+        return state.SkipWithError("this process may use one CPU only");
+    attempt(state, [&] {
+        while (state.KeepRunningBatch(state.max_iterations)) {
+            const Figures figures = compare<M>(what);
+            state.SetIterationTime(median(figures.harness_ns) * 1e-9);
+            report(state, figures);
+        }
+    });
 }
 
 }  // namespace
 
-void register_overhead() {
-    constexpr std::pair<Pattern, std::size_t> exchanges[] = {
-        {Pattern::ping_pong, 64}, {Pattern::stream, 4096}, {Pattern::stream, 65536}};
+std::vector<OverheadBenchmark> overhead_benchmarks() {
+    std::vector<OverheadBenchmark> all;
+    const auto add = [&](std::string_view mechanism, const Comparison& what, auto measure_it) {
+        all.push_back({fmt::format("overhead/{}/{}/{}/{}", mechanism, name_of(what.pattern),
+                                   what.size_bytes, name_of(what.placement)),
+                       [=](benchmark::State& state) { measure_it(state, what); }});
+    };
     for (const Placement placement : placements)
-        for (const auto& [pattern, size_bytes] : exchanges) {
-            register_comparison<Pipe>("pipe", {pattern, size_bytes, placement});
-            if (placement == Placement::two_cpus)
-                register_comparison<SpscRing<Spin>>("spsc-ring", {pattern, size_bytes, placement});
-            else
-                register_comparison<SpscRing<SpinYield>>("spsc-ring",
-                                                         {pattern, size_bytes, placement});
+        for (const Comparison& what : {Comparison{Pattern::ping_pong, 64, placement},
+                                       Comparison{Pattern::stream, 4096, placement},
+                                       Comparison{Pattern::stream, 65536, placement}}) {
+            add("pipe", what, measure<Pipe>);
+            add("spsc-ring", what,
+                placement == Placement::two_cpus ? measure<SpscRing<Spin>>
+                                                 : measure<SpscRing<SpinYield>>);
         }
+    return all;
 }
 
 }  // namespace ipclab
