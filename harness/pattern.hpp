@@ -25,8 +25,8 @@ struct Leg {
     Touch touch = Touch::all;
 };
 
-/// For exchanges that take this long. Each is stamped where it takes a microsecond or more; else the
-/// stamps, some 20 ns each, are two microseconds apart and cost one per cent.
+/// For exchanges that take this long. Each is stamped where it takes a microsecond or more; else
+/// the stamps, some 20 ns each, are two microseconds apart and cost one per cent.
 constexpr std::uint64_t stride_for(double exchange_ns) {
     constexpr double stamped_each_ns = 1000;
     constexpr double stamp_interval_ns = 2000;
