@@ -87,6 +87,7 @@ struct SystemError : IpcError {
 /// Passes a system call's result on, or throws SystemError: `must(close(fd), "close")`.
 template <class Result>
 Result must(Result result, std::string_view call) {
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): for mmap(2), that is MAP_FAILED
     if (result == Result(-1)) throw SystemError(call, errno);
     return result;
 }

@@ -29,7 +29,7 @@
 namespace ipclab {
 
 class PosixShm {
-    static constexpr std::size_t default_room_bytes = 64 * 1024;
+    static constexpr std::size_t default_room_bytes = std::size_t{64} * 1024;
 
     /// What stands at the start of the object; the two rooms for messages follow, page by page.
     struct Mailbox {
