@@ -23,7 +23,6 @@ namespace {
 
 using namespace std::chrono_literals;
 using testing::IsEmpty;
-using testing::Not;
 
 class FactsOf : public testing::TestWithParam<Entry> {
   protected:

@@ -54,6 +54,7 @@ Process Process::forked(const std::function<void()>& body) {
 
 Process Process::executed(std::vector<std::string> command) {
     std::vector<char*> arguments;
+    arguments.reserve(command.size() + 1);
     for (std::string& argument : command) arguments.push_back(argument.data());
     arguments.push_back(nullptr);
     int ends[2];
