@@ -113,6 +113,7 @@ constexpr Job listen_for_ever{"listen-for-ever", [](AnyEndpoint& endpoint, Side 
                               }};
 
 constexpr auto deadline = 300ms;
+constexpr auto slow_deadline = 1s;
 
 /// What a slow listener is told: six times what finds room, in one message where that travels
 /// whole.
@@ -129,7 +130,7 @@ void hear_slowly(AnyEndpoint& endpoint, Side /*mine*/) {
     if (!endpoint.stream()) {
         for (Listener listener(endpoint); listener.heard() < slow_messages(endpoint);) {
             if (listener.heard() % endpoint.largest_messages() == 0)
-                std::this_thread::sleep_for(deadline / 2);
+                std::this_thread::sleep_for(slow_deadline / 4);
             listener.hear(slow_message_bytes(endpoint));
         }
         return;
@@ -137,7 +138,7 @@ void hear_slowly(AnyEndpoint& endpoint, Side /*mine*/) {
     // By hand: the endpoint would read a whole message as fast as it comes.
     std::vector<std::byte> piece(endpoint.capacity_bytes() / 2);
     for (std::size_t left = slow_message_bytes(endpoint); left > 0;) {
-        std::this_thread::sleep_for(deadline / 6);
+        std::this_thread::sleep_for(slow_deadline / 8);
         const auto got = ::read(endpoint.stream()->input, piece.data(), piece.size());
         if (got == -1 && errno == EAGAIN) continue;
         left -= std::min(left, static_cast<std::size_t>(must(got, "read")));
@@ -368,7 +369,7 @@ TEST_P(Conformance, GivesUpSpeakingToAStoppedPeerAtTheDeadline) {
 /// A deadline limits one wait, not a message: a peer that is slow, but not still, is waited for.
 TEST_P(Conformance, WaitsForASlowPeer) {
     Needs needs;
-    needs.timeout = deadline;
+    needs.timeout = slow_deadline;
     Conversation talk(GetParam(), Peer::forked_initiator, listen_slowly, needs);
     const auto endpoint = talk.attach();
     ASSERT_EQ(outcome_of([&] {
