@@ -41,7 +41,7 @@ class Compare(unittest.TestCase):
 
     def test_a_ratio_that_changed_is_named_with_both_intervals(self):
         done = self.compare(write_run(self.folder / "a", 20000, 100, 1), write_run(self.folder / "b", 20000, 150, 2))
-        self.assertIn("spsc-ring/spin copy ping_pong 64 B two_cpus (shared L3): 0.005", done.stdout)
+        self.assertIn("spsc-ring/spin copy ping_pong 64 B two_cpus (shared L3): 0.00", done.stdout)
         self.assertIn("0 of 1 cells agree", done.stdout)
 
     def test_other_distances_of_the_cpus_are_not_compared(self):
