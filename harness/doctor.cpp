@@ -118,8 +118,10 @@ Finding autogroup(const Machine& machine, std::optional<Load> load) {
             Verdict::disturbs,
             "Each session gets an equal share of a CPU, whatever its number of processes; nice "
             "counts within a session only.",
-            "Let this session go first. In the shell that will measure:",
-            "echo -20 | sudo tee /proc/$$/autogroup"};
+            machine.root ? "Let the run go first:"
+                         : "Let this session go first. In the shell that will measure:",
+            machine.root ? "scripts/run --raise-autogroup"
+                         : "echo -20 | sudo tee /proc/$$/autogroup"};
 }
 
 Finding governor(const Machine& machine) {
@@ -190,10 +192,8 @@ Finding sleeping_cpus(const Machine& machine) {
                 Verdict::disturbs,
                 "Waking a halted virtual CPU leads through the hypervisor: tens of microseconds in "
                 "each row that sleeps on two CPUs.",
-                "Keep them awake at idle priority for the time of a run:",
-                fmt::format("for c in {}; do chrt --idle 0 taskset -c $c sh -c 'while :; do :; "
-                            "done' & done\nscripts/run; kill $(jobs -p)",
-                            fmt::join(machine.cpus_allowed, " "))};
+                "Keep them awake for the time of a run:",
+                "scripts/run --keep-awake"};
     if (!machine.idle_exit_us_max)
         return unknown(what, "not readable", "To wake a CPU may take 100 µs and more.");
     const std::string found = fmt::format("awake within {} µs", *machine.idle_exit_us_max);

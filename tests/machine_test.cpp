@@ -364,7 +364,7 @@ INSTANTIATE_TEST_SUITE_P(
                 "CPUQuota="},
         Spoiled{"virtual machine", "sys/hypervisor/type", "xen", Verdict::disturbs, "vcpupin"},
         Spoiled{"sleeping CPUs", "sys/hypervisor/type", "xen", Verdict::disturbs,
-                "for c in 0 1 2 3; do chrt --idle 0 taskset -c $c"},
+                "scripts/run --keep-awake"},
         Spoiled{"stolen time", "proc/stat", "cpu0 50 0 50 900 0 0 0 10 0 0", Verdict::disturbs,
                 "--rounds"},
         Spoiled{"POSIX message queues", "proc/sys/fs/mqueue/msg_max", "10", Verdict::limits,
@@ -422,12 +422,16 @@ TEST(Doctor, AdvisesPerfByWhatIsMissing) {
 TEST(Doctor, MindsSessionGroupsOnlyWhileOthersAreBusy) {
     FakeRoot root;
     write_quiet_server(root);
-    const Machine machine = read_machine(root.path());
-    const auto verdict = [&](Load load) {
-        return finding(examine(machine, load, "Release"), "session groups").verdict;
+    Machine machine = read_machine(root.path());
+    const auto groups = [&](Load load) {
+        return finding(examine(machine, load, "Release"), "session groups");
     };
-    EXPECT_EQ(verdict({0.01, 0}), Verdict::fine);
-    EXPECT_EQ(verdict({0.9, 0}), Verdict::disturbs);
+    EXPECT_EQ(groups({0.01, 0}).verdict, Verdict::fine);
+    EXPECT_EQ(groups({0.9, 0}).verdict, Verdict::disturbs);
+    machine.root = true;
+    EXPECT_EQ(groups({0.9, 0}).command, "scripts/run --raise-autogroup");
+    machine.root = false;
+    EXPECT_THAT(groups({0.9, 0}).command, HasSubstr("/proc/$$/autogroup"));
 }
 
 TEST(Doctor, WarnsOfABuildThatIsNotOptimised) {
