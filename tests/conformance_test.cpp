@@ -12,6 +12,7 @@
 
 #include <atomic>
 #include <deque>
+#include <fmt/format.h>
 #include <future>
 #include <random>
 #include <thread>
@@ -229,7 +230,6 @@ class Conformance : public testing::TestWithParam<Entry> {
         });
     }
 
-  private:
     /// A kernel object that outlives its users has no end of file: what is known of a peer is what
     /// it wrote about itself, and who was killed did not say goodbye. A stream ends in the same way
     /// whether its writer was killed or closed it; some streams tell more.
@@ -239,6 +239,11 @@ class Conformance : public testing::TestWithParam<Entry> {
     }
 };
 INSTANTIATE_TEST_SUITE_P(Catalog, Conformance, testing::ValuesIn(catalog()), test_name);
+
+class ConformanceByAddress : public Conformance {};
+INSTANTIATE_TEST_SUITE_P(
+    Catalog, ConformanceByAddress,
+    testing::ValuesIn(catalog_where([](const Entry& e) { return e.addressed; })), test_name);
 
 // ---------------------------------------------------------------------------------------------
 // Messages.
@@ -330,6 +335,22 @@ TEST_P(Conformance, ReadsWhatAPeerSaidBeforeItWasKilled) {
         for (Listener listener(*endpoint); listener.heard() < endpoint->largest_messages();)
             listener.hear(endpoint->largest_message());
     });
+}
+
+/// The creator does not come back to remove its objects: the next sweep does.
+TEST_P(ConformanceByAddress, IsToldWhenTheCreatorIsKilledWhileWeWait) {
+    Process creator =
+        Process::executed({own_executable(), "--create", std::string(GetParam().facts.name)});
+    const auto opened = GetParam().open({creator.read_line()}, {});
+    const auto endpoint = opened->attach({Side::initiator});
+    EXPECT_EQ(creator.read_line(), "attached");
+    const auto killed_at = Clock::now();
+    const pid_t pid = creator.pid();
+    creator.kill();
+    EXPECT_THAT(outcome_of([&] { Listener(*endpoint).hear(small); }), is_told_of_a_death());
+    EXPECT_LT(Clock::now(), killed_at + 1s);
+    sweep_leftovers();
+    EXPECT_THAT(objects_of(pid), IsEmpty());
 }
 
 /// Nobody can tell a peer that was killed before it came from one that is late: where no kernel
@@ -547,14 +568,28 @@ TEST(Rounds, RefusesFragmentsThatDoNotFit) {
     EXPECT_EQ(receive(20, 7, 16), Outcome::refused) << "no length";
 }
 
+/// In a process of its own: creates the mechanism, attaches and stays.
+int create_and_stay(const Entry& entry) {
+    const auto mechanism = entry.create({});
+    fmt::print("{}\n", mechanism->address().name);
+    std::fflush(stdout);
+    const auto endpoint = mechanism->attach({Side::responder});
+    fmt::print("attached\n");
+    std::fflush(stdout);
+    stay(*endpoint, Side::responder);
+    return 0;
+}
+
 }  // namespace
 }  // namespace ipclab::test
 
 int main(int argc, char** argv) {
     using namespace ipclab::test;
-    if (const auto status = run_as_peer({argv, argv + argc},
-                                        {all_sizes, both_ways_at_once, random_sizes, fill_and_leave,
-                                         idle, fill_and_idle, speak_for_ever, listen_for_ever}))
+    const std::vector<std::string> arguments(argv, argv + argc);
+    if (argc == 3 && arguments[1] == "--create") return create_and_stay(entry_of(arguments[2]));
+    if (const auto status =
+            run_as_peer(arguments, {all_sizes, both_ways_at_once, random_sizes, fill_and_leave,
+                                    idle, fill_and_idle, speak_for_ever, listen_for_ever}))
         return *status;
     testing::InitGoogleMock(&argc, argv);
     withdraw_from_the_neighbours();

@@ -356,10 +356,14 @@ TEST(WaitStrategies, ALongWaitDoes) {
 int main(int argc, char** argv) {
     using namespace ipclab::test;
     const std::vector<std::string> arguments(argv, argv + argc);
-    if (argc == 5 && arguments[1] == "--modes")
-        return print_modes(entry_of(arguments[2]),
-                           static_cast<mode_t>(std::stoul(arguments[3], nullptr, 8)),
-                           static_cast<uid_t>(std::stoul(arguments[4])));
+    if (argc == 5 && arguments[1] == "--modes") try {
+            return print_modes(entry_of(arguments[2]),
+                               static_cast<mode_t>(std::stoul(arguments[3], nullptr, 8)),
+                               static_cast<uid_t>(std::stoul(arguments[4])));
+        } catch (const std::exception& problem) {
+            fmt::print(stderr, "while making names: {}\n", problem.what());
+            return 1;
+        }
     if (const auto status = run_as_counted(arguments)) return *status;
     testing::InitGoogleMock(&argc, argv);
     withdraw_from_the_neighbours();

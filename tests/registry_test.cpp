@@ -110,6 +110,21 @@ TEST_P(Registry, AnOrderlyEndLeavesNothingToSweep) {
     EXPECT_FALSE(alone() && std::filesystem::exists(folder()));
 }
 
+/// Neither the parent's life nor its orderly end hides what a child left.
+TEST_P(Registry, SweepsWhatAKilledChildOfTheLivingLeft) {
+    Process parent = play("hold-and-fork-a-holder", std::string(GetParam().facts.name));
+    EXPECT_THAT(parent.read_line(), testing::StartsWith("holding"));
+    const auto belongings = objects_of(parent.pid(), uid());
+    const auto child = static_cast<pid_t>(std::stol(parent.read_line()));
+    const auto left = objects_of(child, uid());
+    EXPECT_EQ(left.empty(), GetParam().facts.lifetime == Lifetime::process);
+    ::kill(child, SIGKILL);
+    parent.read_line();  // has reaped it
+    expect_swept(left);
+    EXPECT_THAT(objects_of(child, uid()), IsEmpty());
+    EXPECT_EQ(objects_of(parent.pid(), uid()), belongings);
+}
+
 class RegistryOfAll : public Registry {};
 INSTANTIATE_TEST_SUITE_P(Catalog, RegistryOfAll, testing::Values(catalog().front()),
                          [](const auto&) { return "whole"; });
@@ -169,6 +184,22 @@ int play_part(const std::string& part, const std::string& argument) {
     if (part == "hold") {
         const auto mechanism = entry_of(argument).create({});
         fmt::print("holding {}\n", mechanism->address().name);
+        std::fflush(stdout);
+        for (;;) ::pause();
+    }
+    if (part == "hold-and-fork-a-holder") {
+        const auto mechanism = entry_of(argument).create({});
+        fmt::print("holding {}\n", mechanism->address().name);
+        Flare held;
+        Process child = Process::forked([&] {
+            const auto own = entry_of(argument).create({});
+            held.raise();
+            for (;;) ::pause();
+        });
+        held.wait();
+        fmt::print("{}\n", child.pid());
+        std::fflush(stdout);
+        fmt::print("ended with {}\n", child.wait());
         std::fflush(stdout);
         for (;;) ::pause();
     }

@@ -58,9 +58,9 @@ class Registry {
 
     void write(char sign, ObjectKind kind, const std::string& name) {
         const std::lock_guard lock(mutex_);
-        // A forked child writes to its parent's file; one that was never opened belongs to no
+        // A forked child has a file of its own: its parent's stays locked, and is removed, with the
         // parent.
-        if (!file_) open();
+        if (owner_ != ::getpid()) open();
         const std::string line = fmt::format("{}{} {}\n", sign, word_of(kind), name);
         must(::write(file_.get(), line.data(), line.size()), "write");
     }
