@@ -13,6 +13,7 @@
 #include <array>
 #include <atomic>
 #include <optional>
+#include <stdexcept>
 #include <vector>
 
 namespace ipclab {
@@ -113,6 +114,8 @@ class Player {
     /// A leg of a pattern over any endpoint.
     template <class E>
     void play(E& endpoint, Pattern pattern, std::size_t size_bytes, const Leg& leg) {
+        if (pattern == Pattern::ping_pong && leg.messages / leg.stride >= samples_ns_.size())
+            throw std::length_error("more samples than there is room for");
         const auto [out, in] = scratch(size_bytes);
         Talker<E> talker{endpoint, out, in, leg.touch};
         measure([&] {

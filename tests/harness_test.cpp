@@ -260,6 +260,26 @@ TEST(Pair, AWrongPayloadFailsTheRow) {
                     HasSubstr("initiator: 10 of 10 messages had a wrong payload")));
 }
 
+TEST(Pair, AStreamMayHaveMoreMessagesThanThereIsRoomForSamples) {
+    SessionMemory memory;
+    Cell cell = pipe_cell();
+    cell.pattern = Pattern::stream;
+    const auto subject = create_subject(cell);
+    Session session(*subject, cpus_for(cell.placement), memory);
+    const LegResult result = session.run_leg(SessionMemory::samples_max + 1);
+    EXPECT_EQ(result.leg.messages, SessionMemory::samples_max + 1);
+    EXPECT_TRUE(result.samples_ns.empty());
+}
+
+TEST(Pair, MoreSamplesThanThereIsRoomForAreRefused) {
+    SessionMemory memory;
+    const auto subject = create_subject(pipe_cell());
+    Session session(*subject, cpus_for(Placement::same_cpu), memory);
+    EXPECT_THAT(
+        [&] { session.run_leg(SessionMemory::samples_max + 1); },
+        testing::ThrowsMessage<PairFailed>(HasSubstr("more samples than there is room for")));
+}
+
 TEST(Pair, AMechanismThatCannotBeMadeIsASkippedRow) {
     SessionMemory memory;
     Conditions conditions{
