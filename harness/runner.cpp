@@ -39,6 +39,10 @@ constexpr std::string_view name_of(StoppedBy reason) {
     return "interrupt";
 }
 
+/// Six pairs give an interval; a cell is not done before it has so many. Those that stop at the
+/// first narrow interval stop too early too often, and see only the first seconds of the run.
+constexpr std::size_t pairs_min = 12;
+
 /// What is known of a cell so far.
 struct CellProgress {
     Cell cell;
@@ -50,7 +54,8 @@ struct CellProgress {
     [[nodiscard]] bool narrow(double width_target) const {
         return std::any_of(figures_ns.begin(), figures_ns.end(), [&](const auto& entry) {
             const auto interval = bootstrap_median_interval(entry.second);
-            return interval && 2 * interval->half_width() <= width_target * median(entry.second);
+            return entry.second.size() >= pairs_min && interval &&
+                   2 * interval->half_width() <= width_target * median(entry.second);
         });
     }
 };

@@ -5,9 +5,10 @@ Usage: scripts/compare.py RESULTS-A RESULTS-B [--baseline MECHANISM]
 
 Absolute figures of a machine whose CPUs are moved and shared do not last; the ratios within a run should.
 For each cell that both runs have, with CPUs that were as far apart, the ratio to the baseline of the same
-pattern, size and placement is taken in each run, with its 95 % interval. A cell agrees where the ratio
-of each run lies within the other run's interval. Cells with fewer than six pairs have no interval and
-are counted apart.
+pattern, size and placement is taken in each run, with its interval: from the least to the greatest ratio
+that the 95 % intervals of the two medians allow. A cell agrees where the first run's ratio lies within the
+second run's interval, and the other way round; both are counted. Cells with fewer than six pairs have no
+interval and are counted apart.
 """
 import argparse
 import math
@@ -15,12 +16,7 @@ import pathlib
 import sys
 from collections import defaultdict
 
-import numpy
-
 import results
-
-RESAMPLES = 4000
-
 
 def cells(run):
     """The undisturbed figures of each cell by the distance of the CPUs, lower is better."""
@@ -34,30 +30,20 @@ def cells(run):
     return figures
 
 
-def ratio_interval(values, baseline, random):
-    """The ratio of the medians, and its 95 % interval by resampling both sides (smoothed bootstrap)."""
-    ratio = float(numpy.median(values) / numpy.median(baseline))
-    if min(len(values), len(baseline)) < results.PAIRS_FOR_INTERVAL:
-        return ratio, math.nan, math.nan
-
-    def medians(sample):
-        # The median of n draws from the line through the sorted values, the k-th standing at k/(n+1).
-        count = len(sample)
-        places = (count + 1) * random.beta((count + 1) / 2, (count + 1) / 2, RESAMPLES)
-        return numpy.interp(places, range(1, count + 1), sorted(sample))
-
-    low, high = numpy.percentile(medians(values) / medians(baseline), (2.5, 97.5))
-    return ratio, float(low), float(high)
+def ratio_interval(values, baseline):
+    """The ratio of the medians, from the least to the greatest that their two 95 % intervals allow."""
+    median, low, high = results.median_interval(values)
+    base_median, base_low, base_high = results.median_interval(baseline)
+    return median / base_median, low / base_high, high / base_low
 
 
 def compare(first, second, mechanism):
     """(key, (ratio, low, high) in each run) for every cell that both have, but the baseline's own."""
-    random = numpy.random.default_rng(1)
     sides = [cells(first), cells(second)]
     for key in sorted(set(sides[0]) & set(sides[1])):
         baseline = (*key[:4], mechanism, "copy")
         if key != baseline and all(baseline in side for side in sides):
-            yield key, [ratio_interval(side[key], side[baseline], random) for side in sides]
+            yield key, [ratio_interval(side[key], side[baseline]) for side in sides]
 
 
 def main():
@@ -66,23 +52,24 @@ def main():
     parser.add_argument("--baseline", default="pipe", help="the mechanism that others are compared to (%(default)s)")
     options = parser.parse_args()
     runs = [results.load(folder) for folder in options.runs]
-    agree = disagree = unsure = 0
+    first_in_second = second_in_first = total = unsure = 0
     for (pattern, placement, distance, size, mechanism, access), sides in compare(*runs, options.baseline):
         (ratio_a, low_a, high_a), (ratio_b, low_b, high_b) = sides
         if math.isnan(low_a) or math.isnan(low_b):
             unsure += 1
             continue
-        if low_b <= ratio_a <= high_b and low_a <= ratio_b <= high_a:
-            agree += 1
-            continue
-        disagree += 1
-        print(f"{mechanism} {access} {pattern} {results.size_text(size)} {placement} ({distance}): "
-              f"{ratio_a:.3g} [{low_a:.3g}, {high_a:.3g}] and {ratio_b:.3g} [{low_b:.3g}, {high_b:.3g}]")
-    total = agree + disagree
+        total += 1
+        first_in_second += low_b <= ratio_a <= high_b
+        second_in_first += low_a <= ratio_b <= high_a
+        if not (low_b <= ratio_a <= high_b and low_a <= ratio_b <= high_a):
+            print(f"{mechanism} {access} {pattern} {results.size_text(size)} {placement} ({distance}): "
+                  f"{ratio_a:.3g} [{low_a:.3g}, {high_a:.3g}] and {ratio_b:.3g} [{low_b:.3g}, {high_b:.3g}]")
     if total == 0:
         print("compare: the runs share no cell with six pairs in each; measure with more rounds", file=sys.stderr)
         return 2
-    print(f"{agree} of {total} cells agree ({100 * agree / total:.0f} %); {unsure} have too few pairs in a run")
+    print(f"of {total} ratios to {options.baseline}, {100 * first_in_second / total:.0f} % of the first run lie within "
+          f"the second's interval, {100 * second_in_first / total:.0f} % of the second within the first's; "
+          f"{unsure} cells have too few pairs")
     return 0
 
 

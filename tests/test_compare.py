@@ -37,12 +37,13 @@ class Compare(unittest.TestCase):
     def test_ratios_agree_though_the_second_machine_is_twice_as_slow(self):
         done = self.compare(write_run(self.folder / "a", 20000, 100, 1), write_run(self.folder / "b", 40000, 200, 2))
         self.assertEqual((done.returncode, done.stderr), (0, ""))
-        self.assertEqual(done.stdout, "1 of 1 cells agree (100 %); 0 have too few pairs in a run\n")
+        self.assertEqual(done.stdout, "of 1 ratios to pipe, 100 % of the first run lie within the second's interval, "
+                         "100 % of the second within the first's; 0 cells have too few pairs\n")
 
     def test_a_ratio_that_changed_is_named_with_both_intervals(self):
         done = self.compare(write_run(self.folder / "a", 20000, 100, 1), write_run(self.folder / "b", 20000, 150, 2))
         self.assertIn("spsc-ring/spin copy ping_pong 64 B two_cpus (shared L3): 0.00", done.stdout)
-        self.assertIn("0 of 1 cells agree", done.stdout)
+        self.assertIn("0 % of the first run lie within", done.stdout)
 
     def test_other_distances_of_the_cpus_are_not_compared(self):
         done = self.compare(write_run(self.folder / "a", 20000, 100, 1),
