@@ -102,8 +102,8 @@ class UnixStream {
         .senders = 1,
         .receivers = 1,
         .waiting = Waiting::sleeps,
-        .lesson = "A pipe that goes both ways and has an address; it costs a little more, for its "
-                  "buffers' book-keeping.",
+        .lesson = "A pipe that goes both ways and has an address; the book-keeping of its buffers "
+                  "costs short messages most.",
     };
 
   private:
