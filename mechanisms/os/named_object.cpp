@@ -160,7 +160,7 @@ std::string fresh_name(const std::string& word) {
 }
 
 std::string runtime_folder() {
-    const std::string folder = folder_path();
+    std::string folder = folder_path();
     if (::mkdir(folder.c_str(), 0700) == -1 && errno != EEXIST) throw SystemError("mkdir", errno);
     struct stat status {};
     if (::lstat(folder.c_str(), &status) == -1)
