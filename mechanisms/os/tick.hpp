@@ -48,19 +48,25 @@ class Tick {
     std::optional<timer_t> timer_;
 };
 
+/// What tick_this_thread looks at: a plain word, which costs no call to look at.
+inline constinit thread_local bool this_thread_ticks = false;
+
 /// Makes blocking calls of this thread return EINTR now and then, until the thread ends. Asks for
 /// the timer once a thread; after that it costs a nanosecond. Uses the last real-time signal,
 /// SIGRTMAX.
 inline void tick_this_thread() {
+    if (this_thread_ticks) [[likely]]
+        return;
     thread_local std::optional<Tick> tick;
-    if (tick) return;
     // A child inherits this thread's variables, but not its timers (timer_create(2)).
     static const int for_children = ::pthread_atfork(nullptr, nullptr, [] {
         if (tick) tick->forget();
         tick.reset();
+        this_thread_ticks = false;
     });
     (void)for_children;
     tick.emplace();
+    this_thread_ticks = true;
 }
 
 }  // namespace ipclab
