@@ -31,7 +31,9 @@ struct Lesson {
 // ---- facts in words ----
 
 std::string in_words(Dialect sender, Dialect receiver) {
-    const auto word = [](Dialect d) { return d == Dialect::copies ? "copies" : "lends"; };
+    const auto word = [](Dialect d) {
+        return d == Dialect::copies ? "copies" : d == Dialect::lends ? "lends" : "notifies";
+    };
     return sender == receiver ? word(sender)
                               : fmt::format("{}, then {}", word(sender), word(receiver));
 }
@@ -49,9 +51,43 @@ std::string in_words(Addressing addressing) {
     case Addressing::object_name:
         return "object name";
     case Addressing::file_name:
+        return "file name";
+    case Addressing::key_file:
+        return "key of a file";
+    case Addressing::abstract_name:
+        return "abstract name";
+    case Addressing::port:
         break;
     }
-    return "file name";
+    return "port";
+}
+
+std::string in_words(Naming naming) {
+    return naming == Naming::direct ? "the process" : "the object";
+}
+
+std::string in_words(Guard guard) {
+    switch (guard) {
+    case Guard::inheritance:
+        return "inheritance";
+    case Guard::mode_0600:
+        return "mode 0600";
+    case Guard::peer_credentials:
+        return "peer credentials";
+    case Guard::ptrace_access:
+        return "ptrace access";
+    case Guard::nothing_but_the_port:
+        break;
+    }
+    return "nothing but the port";
+}
+
+std::string in_words(Delivery delivery) {
+    return delivery == Delivery::reliable ? "reliable" : "may lose";
+}
+
+std::string in_words(AfterAKill after) {
+    return after == AfterAKill::survivor_is_told ? "is told" : "may hang";
 }
 
 std::string in_words(Connects connects) {
@@ -96,17 +132,34 @@ Table costs(const std::vector<Facts>& mechanisms) {
     return table;
 }
 
-Table manners(const std::vector<Facts>& mechanisms) {
-    Table table{"Who may talk, and how",
-                {"mechanism", "found by", "connects", "lives as long as", "senders × receivers",
-                 "boundaries", "priorities"},
-                {},
-                "boundaries: whether the kernel object itself keeps messages apart, before any "
-                "framing of ours."};
+Table access(const std::vector<Facts>& mechanisms) {
+    Table table{
+        "Who may talk to whom",
+        {"mechanism", "found by", "sender names", "connects", "guarded by", "senders × receivers"},
+        {},
+        "sender names: the process that is to receive (direct communication), or an object "
+        "in between (indirect). guarded by: what keeps other users out."};
     for (const Facts& m : mechanisms)
-        table.rows.push_back({std::string(m.name), in_words(m.addressing), in_words(m.connects),
-                              in_words(m.lifetime), in_words(m.senders, m.receivers),
-                              in_words(m.keeps_boundaries), in_words(m.priorities)});
+        table.rows.push_back({std::string(m.name), in_words(m.addressing), in_words(m.naming),
+                              in_words(m.connects), in_words(m.guard),
+                              in_words(m.senders, m.receivers)});
+    return table;
+}
+
+Table promises(const std::vector<Facts>& mechanisms) {
+    Table table{"What it keeps",
+                {"mechanism", "both ways", "boundaries", "priorities", "delivery",
+                 "lives as long as", "who survives a killed peer"},
+                {},
+                "both ways: one object carries both directions. boundaries: whether the kernel "
+                "object itself keeps messages apart, before any framing of ours. delivery: whether "
+                "a message that was sent may be lost while both live. who survives a killed peer: "
+                "is told by an error within a second, or may wait for ever, as its lesson tells."};
+    for (const Facts& m : mechanisms)
+        table.rows.push_back({std::string(m.name), in_words(m.two_way),
+                              in_words(m.keeps_boundaries), in_words(m.priorities),
+                              in_words(m.delivery), in_words(m.lifetime),
+                              in_words(m.after_a_kill)});
     return table;
 }
 
@@ -218,7 +271,7 @@ void append_markdown_row(std::string& text, const std::vector<std::string>& row)
 std::string list_as_text(const std::vector<Facts>& mechanisms, std::size_t columns) {
     const std::size_t prose = std::min<std::size_t>(columns, 100);
     std::string text;
-    for (const Table& table : {costs(mechanisms), manners(mechanisms)}) {
+    for (const Table& table : {costs(mechanisms), access(mechanisms), promises(mechanisms)}) {
         const std::vector<std::size_t> widths = column_widths(table, columns);
         text += table.title + "\n\n";
         append_row(text, table.header, widths);
@@ -239,7 +292,7 @@ std::string list_as_text(const std::vector<Facts>& mechanisms, std::size_t colum
 
 std::string list_as_markdown(const std::vector<Facts>& mechanisms) {
     std::string text;
-    for (Table& table : std::vector{costs(mechanisms), manners(mechanisms)}) {
+    for (Table& table : std::vector{costs(mechanisms), access(mechanisms), promises(mechanisms)}) {
         for (auto& row : table.rows) row.front() = fmt::format("`{}`", row.front());
         text += fmt::format("**{}**\n\n", table.title);
         append_markdown_row(text, table.header);

@@ -44,13 +44,20 @@ struct Talker {
     std::uint64_t mismatches = 0;
 
     void say(std::uint64_t sequence) {
-        put(endpoint, out, [&](Bytes message) { payload::fill(touched(message), sequence); });
+        if constexpr (Notifying<E>)
+            endpoint.notify();
+        else
+            put(endpoint, out, [&](Bytes message) { payload::fill(touched(message), sequence); });
     }
     void hear(std::uint64_t sequence) {
-        const bool good = get(endpoint, in, [&](View message) {
-            return message.size() == in.size() && payload::check(touched(message), sequence);
-        });
-        mismatches += good ? 0 : 1;
+        if constexpr (Notifying<E>) {
+            endpoint.wait();
+        } else {
+            const bool good = get(endpoint, in, [&](View message) {
+                return message.size() == in.size() && payload::check(touched(message), sequence);
+            });
+            mismatches += good ? 0 : 1;
+        }
     }
 
   private:

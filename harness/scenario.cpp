@@ -360,16 +360,19 @@ std::vector<std::string> match_mechanisms(const std::vector<std::string>& names)
 
 std::vector<Cell> cells_of(const Scenario& scenario) {
     const auto can_lend = [](const Facts& facts) {
-        return facts.sender == Dialect::lends && facts.receiver == Dialect::lends;
+        return facts.sender == Dialect::lends || facts.receiver == Dialect::lends;
     };
     std::vector<Cell> cells;
     for (const std::string& mechanism : match_mechanisms(scenario.mechanisms)) {
-        const bool lends = can_lend(facts_of(mechanism));
+        const Facts& facts = facts_of(mechanism);
+        const std::vector<std::size_t> no_payload{0};
+        const auto& sizes_bytes =
+            facts.sender == Dialect::notifies ? no_payload : scenario.sizes_bytes;
         for (const Pattern pattern : scenario.patterns)
-            for (const std::size_t size_bytes : scenario.sizes_bytes)
+            for (const std::size_t size_bytes : sizes_bytes)
                 for (const Access access : scenario.access)
                     for (const Placement placement : scenario.placements)
-                        if (access == Access::copy || lends)
+                        if (access == Access::copy || can_lend(facts))
                             cells.push_back({mechanism, pattern, size_bytes, access, placement});
     }
     return cells;

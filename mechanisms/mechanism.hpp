@@ -44,7 +44,14 @@ struct Role {
     int index = 0;
 };
 
-/// What the user of a mechanism asks of it. Where 0 stands for the mechanism's own default.
+/// Where a process that inherited nothing finds the object, as the mechanism has it: a name, a path
+/// (that of a socket, of a queue of bytes, or the file for ftok(3)), or a port.
+struct Address {
+    std::string name;
+};
+
+/// What the user of a mechanism asks of it. Where 0 stands for the mechanism's own default. What
+/// this machine cannot give is refused (LimitReached), never cut down.
 struct Needs {
     /// The largest message that should travel whole; larger ones travel in rounds (rounds.hpp).
     std::size_t message_bytes_max = 0;
@@ -52,20 +59,29 @@ struct Needs {
     std::size_t capacity_bytes = 0;
     /// How long a single wait may last before it throws TimedOut.
     std::chrono::milliseconds timeout{10'000};
-};
-
-/// Where a process that inherited nothing finds the object: a name, a path, a key or a port.
-struct Address {
-    std::string name;
+    /// Where to make the object; it must not exist. Empty: at a fresh name that begins with
+    /// "ipclab-".
+    Address address{};
 };
 
 // ---------------------------------------------------------------------------------------------
 // Facts: what a mechanism promises. The tests hold it to every word.
 
-enum class Dialect { copies, lends };
-enum class Addressing { inherited, object_name, file_name };
+enum class Dialect { copies, lends, notifies };
+/// How the peer finds the object. A key is made from a file (ftok(3)); an abstract name is a
+/// socket's that no file system holds.
+enum class Addressing { inherited, object_name, file_name, key_file, abstract_name, port };
+/// Whether a sender names the process that is to receive, or an object in between (Silberschatz:
+/// direct and indirect communication).
+enum class Naming { indirect, direct };
 enum class Connects { related_processes, any_process };
+/// What keeps a stranger, another user of the machine, out.
+enum class Guard { inheritance, mode_0600, peer_credentials, ptrace_access, nothing_but_the_port };
 enum class Lifetime { process, kernel, file_system };
+enum class Delivery { reliable, may_lose };
+/// What happens to who is left when the peer is killed at a bad moment: told by an error, or, as
+/// the mechanism's lesson tells, left to wait for ever.
+enum class AfterAKill { survivor_is_told, survivor_may_hang };
 enum class Waiting { sleeps, spins, spins_yielding, spins_then_sleeps };
 
 /// System calls per message on one side. The second figure is for a wait that was in vain at first:
@@ -84,8 +100,11 @@ struct Facts {
     SystemCalls send_calls;
     SystemCalls receive_calls;
     bool keeps_boundaries;  ///< in the kernel object itself, before any framing of ours
+    bool two_way;           ///< one object carries both directions of a conversation
     Addressing addressing;
+    Naming naming = Naming::indirect;
     Connects connects;
+    Guard guard;
     Lifetime lifetime;
     std::string_view message_bytes_max;  ///< largest message that travels whole
     std::string_view capacity;           ///< unread payload that a sender may run ahead, by default
@@ -93,6 +112,8 @@ struct Facts {
     int senders;    ///< that one object serves
     int receivers;  ///< that one object serves
     Waiting waiting;
+    Delivery delivery = Delivery::reliable;
+    AfterAKill after_a_kill = AfterAKill::survivor_is_told;
     std::string_view lesson;  ///< the sentence that a student should leave with
 };
 
@@ -127,17 +148,29 @@ concept LendingReceiver = requires(E e) {
     e.release();
 };
 
-/// One process's end of a conversation. One thread may send while another receives.
+/// Carries no payload: `notify()` says that something has happened, `wait()` waits until it has
+/// been said, and throws as a receiver does. Notifications that nobody has waited for yet may be
+/// one.
 template <class E>
-concept Endpoint = (CopyingSender<E> ||
-                    LendingSender<E>)&&(CopyingReceiver<E> ||
-                                        LendingReceiver<E>)&&requires(const E e) {
+concept Notifying = requires(E e) {
+    e.notify();
+    e.wait();
+};
+
+template <class E>
+concept Conversing = (CopyingSender<E> ||
+                      LendingSender<E>)&&(CopyingReceiver<E> ||
+                                          LendingReceiver<E>)&&requires(const E e) {
     /// The largest message that travels whole.
     { e.message_bytes_max() } -> std::same_as<std::size_t>;
     /// Unread payload that is accepted, in messages of the largest size that fits, before a sender
     /// waits.
     { e.capacity_bytes() } -> std::same_as<std::size_t>;
 };
+
+/// One process's end of a conversation. One thread may send while another receives.
+template <class E>
+concept Endpoint = Conversing<E> || Notifying<E>;
 
 template <class M>
 concept Mechanism = requires(M m, const Needs& needs, Role role) {
@@ -206,24 +239,31 @@ auto get(E& endpoint, Bytes scratch, auto&& use) {
     }
 }
 
-/// A lending endpoint made to copy at both ends. What it costs more than the bare endpoint is the
-/// price of the copies and nothing else.
+/// An endpoint that lends, on one side or on both, made to copy on both. What it costs more than
+/// the bare endpoint is the price of the copies and nothing else.
 template <class E>
-    requires LendingSender<E> && LendingReceiver<E>
+    requires LendingSender<E> || LendingReceiver<E>
 struct Staged {
     E& endpoint;
 
     void send(View out) {
-        std::memcpy(endpoint.loan(out.size()).data(), out.data(), out.size());
-        endpoint.publish(out.size());
+        if constexpr (LendingSender<E>) {
+            std::memcpy(endpoint.loan(out.size()).data(), out.data(), out.size());
+            endpoint.publish(out.size());
+        } else {
+            endpoint.send(out);
+        }
     }
     std::size_t receive(Bytes in) {
-        return get(endpoint, in, [&](View message) {
-            if (message.size() > in.size())
-                throw Refused::too_small("receive", message.size(), in.size());
-            std::memcpy(in.data(), message.data(), message.size());
-            return message.size();
-        });
+        if constexpr (LendingReceiver<E>)
+            return get(endpoint, in, [&](View message) {
+                if (message.size() > in.size())
+                    throw Refused::too_small("receive", message.size(), in.size());
+                std::memcpy(in.data(), message.data(), message.size());
+                return message.size();
+            });
+        else
+            return endpoint.receive(in);
     }
     void flush() { ipclab::flush(endpoint); }
     [[nodiscard]] std::size_t message_bytes_max() const { return endpoint.message_bytes_max(); }

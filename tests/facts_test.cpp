@@ -1,5 +1,10 @@
 // Facts are promises: each that can be probed is probed, for every mechanism of the catalogue.
-#include "mechanisms/catalog.hpp"
+#include "mechanisms/message_queues/posix_mq.hpp"
+#include "mechanisms/pipes/pipe.hpp"
+#include "mechanisms/rings/spsc_ring.hpp"
+#include "mechanisms/shared_memory/posix_shm.hpp"
+#include "mechanisms/waiting/futex.hpp"
+#include "mechanisms/waiting/spin.hpp"
 #include "tests/support/leftovers.hpp"
 #include "tests/support/messages.hpp"
 #include "tests/support/peers.hpp"
@@ -28,6 +33,12 @@ class FactsOf : public testing::TestWithParam<Entry> {
   protected:
     static const Facts& facts() { return GetParam().facts; }
 };
+class FactsOfMessages : public FactsOf {
+    void SetUp() override {
+        if (const auto why = why_exempt_from_messages(GetParam())) GTEST_SKIP() << *why;
+    }
+};
+INSTANTIATE_TEST_SUITE_P(Catalog, FactsOfMessages, testing::ValuesIn(catalog()), test_name);
 INSTANTIATE_TEST_SUITE_P(Catalog, FactsOf, testing::ValuesIn(catalog()), test_name);
 
 // Facts that only some have to be held to.
@@ -62,11 +73,12 @@ TEST_P(FactsOf, AgreeWithTheTypes) {
     const Entry& entry = GetParam();
     EXPECT_EQ(facts().sender == Dialect::lends, entry.sender_lends);
     EXPECT_EQ(facts().sender == Dialect::copies, entry.sender_copies);
+    EXPECT_EQ(facts().sender == Dialect::notifies, entry.notifies);
     EXPECT_EQ(facts().receiver == Dialect::lends, entry.receiver_lends);
     EXPECT_EQ(facts().receiver == Dialect::copies, entry.receiver_copies);
     EXPECT_EQ(facts().addressing != Addressing::inherited, entry.addressed);
     EXPECT_EQ(facts().connects == Connects::any_process, entry.addressed);
-    EXPECT_EQ(facts().copies == 0, entry.sender_lends && entry.receiver_lends);
+    EXPECT_EQ(facts().copies == 0, entry.notifies || (entry.sender_lends && entry.receiver_lends));
     const bool may_sleep =
         facts().waiting == Waiting::sleeps || facts().waiting == Waiting::spins_then_sleeps;
     EXPECT_EQ(facts().receive_calls.peer_asleep > 0, may_sleep)
@@ -84,7 +96,7 @@ constexpr Job idle{"idle", [](AnyEndpoint& /*endpoint*/, Side /*mine*/) {
                        for (;;) ::pause();
                    }};
 
-TEST_P(FactsOf, CapacityIsWhatGoesUnreadWithoutWaiting) {
+TEST_P(FactsOfMessages, CapacityIsWhatGoesUnreadWithoutWaiting) {
     for (const std::size_t asked_bytes :
          {std::size_t{0}, std::size_t{20'000}, std::size_t{1} << 18})
         for (const Peer kind : {Peer::forked_initiator, Peer::forked_responder}) {
@@ -109,7 +121,7 @@ void hear_large(AnyEndpoint& endpoint, Side /*mine*/) {
 }
 constexpr Job hear_one{"hear-one", hear_large};
 
-TEST_P(FactsOf, TheLargestMessageTravelsWholeAndNoneThatIsLarger) {
+TEST_P(FactsOfMessages, TheLargestMessageTravelsWholeAndNoneThatIsLarger) {
     Conversation talk(GetParam(), Peer::forked_initiator, hear_one);
     const auto endpoint = talk.attach();
     if (facts().message_bytes_max == "any") {
@@ -125,7 +137,7 @@ TEST_P(FactsOf, TheLargestMessageTravelsWholeAndNoneThatIsLarger) {
 // ---------------------------------------------------------------------------------------------
 // Boundaries.
 
-TEST_P(FactsOf, BoundariesAreKeptAsTold) {
+TEST_P(FactsOfMessages, BoundariesAreKeptAsTold) {
     // Two messages, of three bytes and of four, and one look once both are there.
     Needs needs;
     needs.timeout = 200ms;

@@ -73,6 +73,15 @@ struct Refused : IpcError {
     }
 };
 
+/// A limit of the system stands in the way; the message names it, its value, and how to raise it.
+struct LimitReached : Refused {
+    /// `limit` as a user would look it up, such as "/proc/sys/fs/mqueue/msg_max"; `remedy` a
+    /// command or a sentence.
+    LimitReached(std::string_view call, std::string_view limit, std::string_view value,
+                 std::string_view remedy, int error = 0)
+        : Refused(call, fmt::format("{} is {}; {}", limit, value, remedy), error) {}
+};
+
 /// This machine cannot do it.
 struct Unsupported : IpcError {
     Unsupported(std::string_view call, std::string_view why, int error = 0)
@@ -84,11 +93,16 @@ struct SystemError : IpcError {
     SystemError(std::string_view call, int error) : IpcError("failed", call, error) {}
 };
 
-/// Passes a system call's result on, or throws SystemError: `must(close(fd), "close")`.
+/// Throws LimitReached where `error` says that descriptors are used up (EMFILE or
+/// ENFILE), else SystemError.
+[[noreturn]] void throw_system_error(std::string_view call, int error);
+
+/// Passes a system call's result on, or throws as throw_system_error does: `must(close(fd),
+/// "close")`.
 template <class Result>
 Result must(Result result, std::string_view call) {
     // NOLINTNEXTLINE(performance-no-int-to-ptr): for mmap(2), that is MAP_FAILED
-    if (result == Result(-1)) throw SystemError(call, errno);
+    if (result == Result(-1)) throw_system_error(call, errno);
     return result;
 }
 

@@ -3,33 +3,101 @@
 #include "mechanisms/os/error.hpp"
 #include "mechanisms/os/fd.hpp"
 
+#include <algorithm>
 #include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <ctime>
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <mqueue.h>
 #include <mutex>
 #include <random>
-#include <set>
 #include <sstream>
+#include <string_view>
 #include <sys/file.h>
+#include <sys/ipc.h>
 #include <sys/mman.h>
+#include <sys/msg.h>
+#include <sys/sem.h>
+#include <sys/shm.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 namespace ipclab {
 namespace {
 
-const char* word_of(ObjectKind kind) {
-    switch (kind) {
-    case ObjectKind::posix_shm:
-        return "posix_shm";
-    case ObjectKind::posix_mq:
-        return "posix_mq";
-    case ObjectKind::file:
-        break;
+struct KindWord {
+    ObjectKind kind;
+    std::string_view in_registry;
+    std::string_view for_people;
+};
+constexpr KindWord kind_words[] = {
+    {ObjectKind::posix_shm, "posix_shm", "shared memory /dev/shm/"},
+    {ObjectKind::posix_mq, "posix_mq", "message queue /"},
+    {ObjectKind::file, "file", "file "},
+    {ObjectKind::sysv_shm, "sysv_shm", "System V shared memory, key "},
+    {ObjectKind::sysv_sem, "sysv_sem", "System V semaphores, key "},
+    {ObjectKind::sysv_mq, "sysv_mq", "System V message queue, key "},
+    {ObjectKind::sysv_private_shm, "sysv_private_shm", "System V shared memory without a key of "},
+    {ObjectKind::abstract_socket, "abstract_socket", "abstract socket @"},
+    {ObjectKind::tcp_port, "tcp_port", "TCP port "},
+    {ObjectKind::udp_port, "udp_port", "UDP port "},
+};
+
+const KindWord& words_of(ObjectKind kind) {
+    return *std::find_if(std::begin(kind_words), std::end(kind_words),
+                         [&](const KindWord& words) { return words.kind == kind; });
+}
+
+// ---- System V: an object is found by its key, and is ours to remove if this user made it. ----
+
+key_t key_of(const std::string& name) {
+    return static_cast<key_t>(std::strtoul(name.c_str(), nullptr, 16));
+}
+
+/// The identifier behind `key`; -1 if there is none.
+int sysv_id(ObjectKind kind, key_t key) {
+    if (kind == ObjectKind::sysv_shm) return ::shmget(key, 0, 0);
+    if (kind == ObjectKind::sysv_sem) return ::semget(key, 0, 0);
+    return ::msgget(key, 0);
+}
+
+uid_t creator_of(ObjectKind kind, int id) {
+    shmid_ds shm{};
+    semid_ds sem{};
+    msqid_ds mq{};
+    if (kind == ObjectKind::sysv_shm && ::shmctl(id, IPC_STAT, &shm) != -1)
+        return shm.shm_perm.cuid;
+    if (kind == ObjectKind::sysv_sem && ::semctl(id, 0, IPC_STAT, &sem) != -1)
+        return sem.sem_perm.cuid;
+    if (kind == ObjectKind::sysv_mq && ::msgctl(id, IPC_STAT, &mq) != -1) return mq.msg_perm.cuid;
+    return static_cast<uid_t>(-1);
+}
+
+bool remove_sysv(ObjectKind kind, const std::string& name) {
+    const int id = sysv_id(kind, key_of(name));
+    if (id == -1 || creator_of(kind, id) != ::geteuid()) return false;
+    if (kind == ObjectKind::sysv_shm) return ::shmctl(id, IPC_RMID, nullptr) == 0;
+    if (kind == ObjectKind::sysv_sem) return ::semctl(id, 0, IPC_RMID) == 0;
+    return ::msgctl(id, IPC_RMID, nullptr) == 0;
+}
+
+/// The segments without a key that process `pid` made and that nobody has attached (shmctl(2),
+/// SHM_STAT).
+std::vector<int> private_segments_of(pid_t pid) {
+    std::vector<int> found;
+    shm_info info{};
+    const int last = ::shmctl(0, SHM_INFO, reinterpret_cast<shmid_ds*>(&info));
+    for (int index = 0; index <= last; ++index) {
+        shmid_ds status{};
+        const int id = ::shmctl(index, SHM_STAT, &status);
+        if (id != -1 && status.shm_perm.__key == IPC_PRIVATE && status.shm_cpid == pid &&
+            status.shm_nattch == 0 && status.shm_perm.cuid == ::geteuid())
+            found.push_back(id);
     }
-    return "file";
+    return found;
 }
 
 bool remove_object(ObjectKind kind, const std::string& name) {
@@ -39,14 +107,28 @@ bool remove_object(ObjectKind kind, const std::string& name) {
     case ObjectKind::posix_mq:
         return ::mq_unlink(("/" + name).c_str()) == 0;
     case ObjectKind::file:
+        return ::unlink(name.c_str()) == 0;
+    case ObjectKind::sysv_shm:
+    case ObjectKind::sysv_sem:
+    case ObjectKind::sysv_mq:
+        return remove_sysv(kind, name);
+    case ObjectKind::sysv_private_shm: {
+        const std::vector<int> segments = private_segments_of(std::stoi(name));
+        for (const int id : segments) ::shmctl(id, IPC_RMID, nullptr);
+        return !segments.empty();
+    }
+    case ObjectKind::abstract_socket:
+    case ObjectKind::tcp_port:
+    case ObjectKind::udp_port:
         break;
     }
-    return ::unlink(name.c_str()) == 0;
+    return false;
 }
 
-std::string folder_path() { return fmt::format("/tmp/ipclab-{}", ::geteuid()); }
+std::string folder_path(uid_t uid = ::geteuid()) { return fmt::format("/tmp/ipclab-{}", uid); }
 
-/// The registry file of this process: one line an object, "+" when it is made, "-" when it is gone.
+/// The registry file of this process. One line an object, when it is made and when it is gone:
+/// "+KIND SECONDS NAME", "-KIND SECONDS NAME", with seconds since 1970.
 class Registry {
   public:
     ~Registry() {
@@ -61,7 +143,8 @@ class Registry {
         // A forked child has a file of its own: its parent's stays locked, and is removed, with the
         // parent.
         if (owner_ != ::getpid()) open();
-        const std::string line = fmt::format("{}{} {}\n", sign, word_of(kind), name);
+        const std::string line =
+            fmt::format("{}{} {} {}\n", sign, words_of(kind).in_registry, std::time(nullptr), name);
         must(::write(file_.get(), line.data(), line.size()), "write");
     }
 
@@ -94,40 +177,111 @@ Registry& registry() {
     return the_registry;
 }
 
-/// What a dead run's registry file says that it made and did not remove.
-std::set<std::pair<ObjectKind, std::string>> left_behind(int file) {
+struct Entry {
+    ObjectKind kind;
+    std::string name;
+    std::time_t created;
+};
+
+/// What a registry file says that its process made and did not remove.
+std::vector<Entry> not_removed(int file) {
     std::string text;
     char chunk[4096];
     for (ssize_t n = 0; (n = ::read(file, chunk, sizeof chunk)) > 0;)
         text.append(chunk, static_cast<std::size_t>(n));
-    std::set<std::pair<ObjectKind, std::string>> objects;
+    std::vector<Entry> objects;
     std::istringstream lines(text);
     for (std::string line; std::getline(lines, line);) {
-        const auto space = line.find(' ');
-        if (line.empty() || space == std::string::npos) continue;
-        for (const ObjectKind kind :
-             {ObjectKind::posix_shm, ObjectKind::posix_mq, ObjectKind::file}) {
-            if (line.substr(1, space - 1) != word_of(kind)) continue;
-            const auto object = std::pair(kind, line.substr(space + 1));
-            if (line.front() == '+') objects.insert(object);
-            if (line.front() == '-') objects.erase(object);
+        std::istringstream words(line);
+        char sign = 0;
+        std::string kind;
+        Entry entry{};
+        words >> sign >> kind >> entry.created >> std::ws;
+        std::getline(words, entry.name);
+        if (entry.name.empty()) continue;  // torn by a kill
+        for (const KindWord& known : kind_words) {
+            if (known.in_registry != kind) continue;
+            entry.kind = known.kind;
+            std::erase_if(objects, [&](const Entry& other) {
+                return other.kind == entry.kind && other.name == entry.name;
+            });
+            if (sign == '+') objects.push_back(entry);
         }
     }
     return objects;
 }
 
+/// Calls `visit(file, name)` with each registry file of a user, open for reading.
+void for_each_registry(const std::string& folder, auto&& visit) {
+    DIR* entries = ::opendir(folder.c_str());
+    if (entries == nullptr) return;
+    while (const dirent* entry = ::readdir(entries)) {
+        const std::string name = entry->d_name;
+        if (!name.ends_with(".objects")) continue;
+        const Fd file(
+            ::open((folder + "/" + name).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+        if (file) visit(file, name);
+    }
+    ::closedir(entries);
+}
+
+/// "ipclab-run-PID-…"
+pid_t pid_of_registry(const std::string& name) {
+    int pid = 0;
+    return std::sscanf(name.c_str(), "ipclab-run-%d-", &pid) == 1 ? pid : 0;
+}
+
 }  // namespace
 
+std::string sysv_key_name(key_t key) {
+    return fmt::format("0x{:08x}", static_cast<std::uint32_t>(key));
+}
+
 std::string describe(ObjectKind kind, const std::string& name) {
+    return fmt::format("{}{}", words_of(kind).for_people, name);
+}
+
+bool exists(ObjectKind kind, const std::string& name) {
+    struct stat status {};
     switch (kind) {
     case ObjectKind::posix_shm:
-        return "shared memory /dev/shm/" + name;
-    case ObjectKind::posix_mq:
-        return "message queue /" + name;
+        return ::stat(("/dev/shm/" + name).c_str(), &status) == 0;
+    case ObjectKind::posix_mq: {
+        const Fd queue(::mq_open(("/" + name).c_str(), O_RDONLY | O_CLOEXEC));
+        return queue || errno != ENOENT;
+    }
     case ObjectKind::file:
+        return ::lstat(name.c_str(), &status) == 0;
+    case ObjectKind::sysv_shm:
+    case ObjectKind::sysv_sem:
+    case ObjectKind::sysv_mq:
+        return sysv_id(kind, key_of(name)) != -1 || errno != ENOENT;
+    case ObjectKind::sysv_private_shm:
+        return !private_segments_of(std::stoi(name)).empty();
+    case ObjectKind::abstract_socket:
+    case ObjectKind::tcp_port:
+    case ObjectKind::udp_port:
         break;
     }
-    return "file " + name;
+    return false;
+}
+
+std::vector<RegisteredObject> registered_objects() {
+    std::vector<RegisteredObject> objects;
+    DIR* entries = ::opendir("/tmp");
+    if (entries == nullptr) return objects;
+    while (const dirent* entry = ::readdir(entries)) {
+        unsigned uid = 0;
+        if (std::sscanf(entry->d_name, "ipclab-%u", &uid) != 1) continue;
+        for_each_registry(folder_path(uid), [&](const Fd& file, const std::string& name) {
+            const bool lives = ::flock(file.get(), LOCK_SH | LOCK_NB) == -1;
+            for (const Entry& made : not_removed(file.get()))
+                objects.push_back({made.kind, made.name, uid, pid_of_registry(name), lives,
+                                   std::chrono::system_clock::from_time_t(made.created)});
+        });
+    }
+    ::closedir(entries);
+    return objects;
 }
 
 NamedObject::NamedObject(ObjectKind kind, std::string name)
@@ -175,18 +329,13 @@ std::string runtime_folder() {
 std::vector<std::string> sweep_leftovers() {
     std::vector<std::string> removed;
     const std::string folder = folder_path();
-    DIR* entries = ::opendir(folder.c_str());
-    if (entries == nullptr) return removed;
-    while (const dirent* entry = ::readdir(entries)) {
-        const std::string path = folder + "/" + entry->d_name;
-        if (!path.ends_with(".objects")) continue;
-        const Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-        if (!file || ::flock(file.get(), LOCK_EX | LOCK_NB) == -1) continue;  // its owner lives
-        for (const auto& [kind, name] : left_behind(file.get()))
-            if (remove_object(kind, name)) removed.push_back(describe(kind, name));
-        ::unlink(path.c_str());
-    }
-    ::closedir(entries);
+    for_each_registry(folder, [&](const Fd& file, const std::string& name) {
+        if (::flock(file.get(), LOCK_EX | LOCK_NB) == -1) return;  // its owner lives
+        for (const Entry& made : not_removed(file.get()))
+            if (remove_object(made.kind, made.name))
+                removed.push_back(describe(made.kind, made.name));
+        ::unlink((folder + "/" + name).c_str());
+    });
     ::rmdir(folder.c_str());
     return removed;
 }

@@ -1,22 +1,43 @@
 // Names in the system, and the promise that none is left behind.
 //
-// A POSIX shared-memory object, a message queue or a socket file outlives the process that made it
-// until somebody removes its name. The creator does so in its destructor. For a creator that was
-// killed there is the registry: before an object is made, its name is written to a file that this
-// process keeps locked. The lock dies with the process, the file does not, and so the next run can
-// tell the leftovers of the dead from the belongings of the living.
+// A POSIX shared-memory object, a System V segment, a message queue or a socket file outlives the
+// process that made it until somebody removes its name. The creator does so in its destructor. For
+// a creator that was killed there is the registry: before an object is made, its name is written to
+// a file that this process keeps locked. The lock dies with the process, the file does not, and so
+// the next run can tell the leftovers of the dead from the belongings of the living.
 #pragma once
 
+#include <chrono>
+#include <cstdint>
 #include <string>
 #include <sys/types.h>
 #include <vector>
 
 namespace ipclab {
 
-enum class ObjectKind { posix_shm, posix_mq, file };
+/// What a name stands for, and what `name` is for each.
+enum class ObjectKind {
+    posix_shm,         ///< without the slash
+    posix_mq,          ///< without the slash
+    file,              ///< a path: a socket, a fifo, a regular file
+    sysv_shm,          ///< a key, see sysv_key_name()
+    sysv_sem,          ///< a key
+    sysv_mq,           ///< a key
+    sysv_private_shm,  ///< the pid of the process whose segments without a key they are
+    abstract_socket,   ///< ends with its process, as do ports
+    tcp_port,
+    udp_port,
+};
 
-/// "/dev/shm/ipclab-…", as a person would look for it.
+/// The keys of System V objects are numbers; as names they are written "0x0001f4a3", as ipcs(1)
+/// does.
+std::string sysv_key_name(key_t key);
+
+/// "shared memory /dev/shm/ipclab-…", as a person would look for it.
 std::string describe(ObjectKind kind, const std::string& name);
+
+/// Whether there is such an object, whoever made it. What ends with its process is not looked for.
+bool exists(ObjectKind kind, const std::string& name);
 
 /// Owns a name from before its object is made until it is removed. Only the process that claimed
 /// the name removes it: in a forked child the destructor does nothing.
@@ -45,6 +66,19 @@ std::string fresh_name(const std::string& word);
 /// The folder for the registry and for objects that need a path: /tmp/ipclab-<uid>, mode 0700.
 /// Made when first asked for, removed with the last file in it. Refuses a folder of somebody else.
 std::string runtime_folder();
+
+/// What a registry file tells of an object that was made and not removed yet.
+struct RegisteredObject {
+    ObjectKind kind;
+    std::string name;
+    uid_t uid;
+    pid_t owner;
+    bool owner_lives;
+    std::chrono::system_clock::time_point created;
+};
+/// Of this user, and of all others whose registries this process may read. An object may have been
+/// removed by somebody else meanwhile (see exists()).
+std::vector<RegisteredObject> registered_objects();
 
 /// Removes every object that a dead process left behind, and says which: one line each.
 std::vector<std::string> sweep_leftovers();

@@ -1,8 +1,11 @@
 #include "mechanisms/os/presence.hpp"
 
-#include "mechanisms/os/shm_object.hpp"
+#include "mechanisms/os/error.hpp"
 
 #include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 namespace ipclab {
 namespace {
@@ -11,8 +14,13 @@ constexpr char never_came = 0;
 constexpr char came = 'c';
 constexpr char said_goodbye = 'g';
 
-std::string object_name(const std::string& conversation) {
-    return fmt::format("{}.presence", conversation);
+bool is_path(const std::string& conversation) {
+    return conversation.find('/') != std::string::npos;
+}
+
+/// "name.presence" beside other shared memory, or "path.presence" beside the file.
+std::string place_of(const std::string& conversation) {
+    return fmt::format("{}{}.presence", is_path(conversation) ? "" : "/dev/shm/", conversation);
 }
 
 off_t byte_of(Side side) { return side == Side::initiator ? 0 : 1; }
@@ -29,13 +37,19 @@ struct flock lock_on(Side side, short type) {
 }  // namespace
 
 NamedObject Presence::create(const std::string& name) {
-    NamedObject object(ObjectKind::posix_shm, object_name(name));
-    create_shm_object(object.name(), 2);
+    NamedObject object = is_path(name)
+                             ? NamedObject(ObjectKind::file, place_of(name))
+                             : NamedObject(ObjectKind::posix_shm, fmt::format("{}.presence", name));
+    const Fd file(must(
+        ::open(place_of(name).c_str(), O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0600),
+        "open"));
+    must(::fchmod(file.get(), 0600), "fchmod");  // whatever the umask took away
     return object;
 }
 
 Presence::Presence(const std::string& name, Side mine)
-    : object_(open_shm_object(object_name(name))), mine_(mine) {
+    : object_(must(::open(place_of(name).c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW), "open")),
+      mine_(mine) {
     struct flock lock = lock_on(mine_, F_WRLCK);
     if (::fcntl(object_.get(), F_OFD_SETLK, &lock) == -1) {
         if (errno == EAGAIN || errno == EACCES)

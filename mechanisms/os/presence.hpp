@@ -19,9 +19,10 @@ enum class PeerState { not_here_yet, here, left, died };
 /// One side's presence in a conversation; leaves in the destructor.
 class Presence {
   public:
-    /// Announces `mine` in the conversation called `name`. Throws Refused when somebody living has
-    /// this side already. Opens the object anew: a lock belongs to an open file description, and a
-    /// forked child shares its parent's (fcntl(2), "Open file description locks").
+    /// Announces `mine` in the conversation called `name`: an object's name, or the path of a file.
+    /// Throws Refused when somebody living has this side already. Opens the object anew: a lock
+    /// belongs to an open file description, and a forked child shares its parent's (fcntl(2), "Open
+    /// file description locks").
     Presence(const std::string& name, Side mine);
     Presence(Presence&&) noexcept = default;
     Presence& operator=(Presence&&) noexcept = default;
@@ -32,7 +33,8 @@ class Presence {
     /// Two system calls; never on the hot path.
     [[nodiscard]] PeerState peer() const;
 
-    /// Makes the shared object for the conversation called `name`; done once, by its creator.
+    /// Makes what the sides lock, done once, by the conversation's creator: /dev/shm/NAME.presence
+    /// or PATH.presence.
     static NamedObject create(const std::string& name);
 
   private:

@@ -32,7 +32,8 @@ class AnyEndpoint {
     [[nodiscard]] virtual std::size_t capacity_bytes() const = 0;
     [[nodiscard]] virtual bool lends() const = 0;
 
-    /// ipclab::put and ipclab::get; in rounds if `scratch` is larger than what travels whole.
+    /// ipclab::put and ipclab::get; in rounds if `scratch` is larger than what travels whole. One
+    /// that carries no payload notifies and waits, whatever is put.
     virtual void put(Bytes scratch, Manner manner, const Fill& fill) = 0;
     virtual void get(Bytes scratch, Manner manner, const Use& use) = 0;
 
@@ -75,9 +76,13 @@ struct Entry {
     Facts facts;
     bool addressed;
     bool sender_copies, sender_lends, receiver_copies, receiver_lends;  ///< as its endpoint's type
+    bool notifies;                                                      ///< likewise
     std::unique_ptr<AnyMechanism> (*create)(const Needs& needs);
     std::unique_ptr<AnyMechanism> (*open)(const Address& where, const Needs& needs);
 };
+
+/// Why the contract of messages does not hold for this one; nothing where it does.
+std::optional<std::string> why_exempt_from_messages(const Entry& entry);
 
 /// All of them, in the catalogue's order.
 const std::vector<Entry>& catalog();

@@ -38,20 +38,6 @@ std::set<std::string> message_queues() {
     return names;
 }
 
-bool exists(ObjectKind kind, const std::string& name) {
-    if (kind == ObjectKind::posix_shm) return fs::exists("/dev/shm/" + name);
-    if (kind == ObjectKind::file) return fs::exists(fs::symlink_status(name));
-    const Fd queue(::mq_open(("/" + name).c_str(), O_RDONLY | O_CLOEXEC));
-    return queue || errno != ENOENT;
-}
-
-ObjectKind kind_of(const std::string& word) {
-    if (word == "posix_shm") return ObjectKind::posix_shm;
-    if (word == "posix_mq") return ObjectKind::posix_mq;
-    if (word == "file") return ObjectKind::file;
-    throw std::runtime_error(fmt::format("the registry names an unknown kind: {}", word));
-}
-
 }  // namespace
 
 void withdraw_from_the_neighbours() {
@@ -83,15 +69,9 @@ std::set<std::string> objects_of(pid_t pid, uid_t uid) {
             found.insert(describe(ObjectKind::file, entry.path()));
     for (const std::string& name : message_queues())
         if (is_of_pid(name)) found.insert(describe(ObjectKind::posix_mq, name));
-    if (const auto registry = registry_of(pid, uid)) {
-        std::ifstream lines(*registry);
-        for (std::string line; std::getline(lines, line);) {
-            const auto space = line.find(' ');
-            const ObjectKind kind = kind_of(line.substr(1, space - 1));
-            const std::string name = line.substr(space + 1);
-            if (exists(kind, name)) found.insert(describe(kind, name));
-        }
-    }
+    for (const RegisteredObject& object : registered_objects())
+        if (object.owner == pid && object.uid == uid && exists(object.kind, object.name))
+            found.insert(describe(object.kind, object.name));
     return found;
 }
 

@@ -1,0 +1,70 @@
+// Compiled once per family of mechanisms, which IPCLAB_FAMILY names and IPCLAB_FAMILY_HEADER lists.
+#include "harness/family_subjects.hpp"
+
+#include IPCLAB_FAMILY_HEADER
+
+namespace ipclab::IPCLAB_FAMILY {
+namespace {
+
+template <Mechanism M>
+class CatalogSubject : public Subject {
+  public:
+    explicit CatalogSubject(const Cell& cell)
+        : cell_(cell), mechanism_(M::create({.message_bytes_max = cell.size_bytes})) {}
+
+    void stand_aside() override { ipclab::stand_aside(mechanism_); }
+
+    void converse(Player& player) override {
+        EndpointOf<M> endpoint = mechanism_.attach({.side = player.side()});
+        if constexpr (Notifying<EndpointOf<M>>)
+            serve(player, endpoint);
+        else
+            converse_over(endpoint, player);
+    }
+
+  private:
+    template <class E>
+    void converse_over(E& endpoint, Player& player) {
+        player.report().capacity_bytes = endpoint.capacity_bytes();
+        if (cell_.size_bytes > endpoint.message_bytes_max()) {
+            if (cell_.access == Access::in_place)
+                throw Refused(cell_.mechanism,
+                              "a message that travels in rounds is not made in place");
+            player.report().fragments = Rounds<E>::count(endpoint, cell_.size_bytes);
+            Rounds rounds(endpoint);
+            serve(player, rounds);
+        } else {
+            if constexpr (LendingSender<E> || LendingReceiver<E>)
+                if (cell_.access == Access::copy) {
+                    Staged<E> staged{endpoint};
+                    return serve(player, staged);
+                }
+            serve(player, endpoint);
+        }
+    }
+
+    template <class E>
+    void serve(Player& player, E& endpoint) {
+        player.answer();  // attached
+        player.serve([&](const Order& order) {
+            player.play(endpoint, cell_.pattern, cell_.size_bytes, order.leg);
+        });
+    }
+
+    Cell cell_;
+    M mechanism_;
+};
+
+}  // namespace
+
+std::vector<SubjectMaker> subject_makers() {
+    std::vector<SubjectMaker> makers;
+    Family::for_each([&]<class M>() {
+        makers.push_back({M::facts, [](const Cell& cell) -> std::unique_ptr<Subject> {
+                              return std::make_unique<CatalogSubject<M>>(cell);
+                          }});
+    });
+    return makers;
+}
+
+}  // namespace ipclab::IPCLAB_FAMILY

@@ -1,0 +1,11 @@
+// Message queues: whole messages in the kernel. In the order in which to read them.
+#pragma once
+
+#include "mechanisms/mechanism_list.hpp"
+#include "mechanisms/message_queues/posix_mq.hpp"
+
+namespace ipclab::message_queues {
+
+using Family = MechanismList<PosixMq>;
+
+}  // namespace ipclab::message_queues

@@ -1,0 +1,11 @@
+// Pipes: a one-way stream of bytes in the kernel. In the order in which to read them.
+#pragma once
+
+#include "mechanisms/mechanism_list.hpp"
+#include "mechanisms/pipes/pipe.hpp"
+
+namespace ipclab::pipes {
+
+using Family = MechanismList<Pipe>;
+
+}  // namespace ipclab::pipes

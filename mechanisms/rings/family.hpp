@@ -1,0 +1,15 @@
+// Rings: queues in shared memory. In the order in which to read them.
+#pragma once
+
+#include "mechanisms/mechanism_list.hpp"
+#include "mechanisms/rings/spsc_ring.hpp"
+#include "mechanisms/waiting/futex.hpp"
+#include "mechanisms/waiting/spin.hpp"
+
+namespace ipclab::rings {
+
+using Family = MechanismList<SpscRing<Spin>,       //
+                             SpscRing<SpinYield>,  //
+                             SpscRing<SpinThenFutex>>;
+
+}  // namespace ipclab::rings
