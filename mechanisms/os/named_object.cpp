@@ -284,8 +284,12 @@ std::vector<RegisteredObject> registered_objects() {
     return objects;
 }
 
-NamedObject::NamedObject(ObjectKind kind, std::string name)
-    : kind_(kind), name_(std::move(name)), creator_(::getpid()) {
+NamedObject::NamedObject(ObjectKind kind, std::string name) : kind_(kind), name_(std::move(name)) {
+    // Else the destructor would remove what somebody else has made.
+    if (kind_ != ObjectKind::sysv_private_shm && exists(kind_, name_))
+        throw Refused("create", fmt::format("there is one already: {}", describe(kind_, name_)),
+                      EEXIST);
+    creator_ = ::getpid();
     registry().write('+', kind_, name_);
 }
 

@@ -44,7 +44,8 @@ bool exists(ObjectKind kind, const std::string& name);
 class NamedObject {
   public:
     NamedObject() = default;
-    /// Enters the name in the registry; the caller then makes the object, with O_EXCL.
+    /// Enters the name in the registry; the caller then makes the object, with O_EXCL. Refused if
+    /// there is one of that name.
     NamedObject(ObjectKind kind, std::string name);
     NamedObject(NamedObject&& other) noexcept { *this = std::move(other); }
     NamedObject& operator=(NamedObject&& other) noexcept;
