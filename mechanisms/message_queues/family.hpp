@@ -3,9 +3,10 @@
 
 #include "mechanisms/mechanism_list.hpp"
 #include "mechanisms/message_queues/posix_mq.hpp"
+#include "mechanisms/message_queues/sysv_mq.hpp"
 
 namespace ipclab::message_queues {
 
-using Family = MechanismList<PosixMq>;
+using Family = MechanismList<PosixMq, SysvMq>;
 
 }  // namespace ipclab::message_queues

@@ -5,7 +5,7 @@
 // mq_receive(3) copies the oldest of the highest priority out: two copies, two system calls, and
 // boundaries are kept. A receiver at an empty queue sleeps, and a sender hands the message to it
 // directly; a sender at a full queue sleeps. A queue takes no note of who uses it, and outlives
-// them all.
+// them all. Its bytes are counted against the user who made it, before there is a message.
 //
 //   create    mq_open(3) with O_CREAT, twice: a queue for each direction
 //   attach    mq_open(3) by name
@@ -15,14 +15,15 @@
 #pragma once
 
 #include "mechanisms/mechanism.hpp"
+#include "mechanisms/message_queues/priority.hpp"
 #include "mechanisms/os/fd.hpp"
+#include "mechanisms/os/mapping.hpp"
 #include "mechanisms/os/named_object.hpp"
 #include "mechanisms/os/patience.hpp"
+#include "mechanisms/os/posix_mq_object.hpp"
 
 #include <fcntl.h>
-#include <fstream>
 #include <mqueue.h>
-#include <sys/stat.h>
 #include <vector>
 
 namespace ipclab {
@@ -32,15 +33,15 @@ class PosixMq {
     class Endpoint {
       public:
         Endpoint(const std::string& name, Side mine, std::chrono::milliseconds timeout)
-            : to_peer_(open_queue(name, mine)),
-              from_peer_(open_queue(name, other(mine))),
+            : to_peer_(open_posix_mq(queue_name(name, mine), O_RDWR)),
+              from_peer_(open_posix_mq(queue_name(name, other(mine)), O_RDWR)),
               peer_(name, mine),
               timeout_(timeout) {
             must(::mq_getattr(to_peer_.get(), &limits_), "mq_getattr");
             bounce_.resize(message_bytes_max());
         }
 
-        void send(View out) {
+        void send(View out, Priority priority = {}) {
             if (out.size() > message_bytes_max())
                 throw Refused(
                     "mq_send",
@@ -48,7 +49,8 @@ class PosixMq {
                     EMSGSIZE);
             Wait wait("mq_timedsend", timeout_, &peer_);
             const auto* bytes = reinterpret_cast<const char*>(out.data());
-            while (::mq_timedsend(to_peer_.get(), bytes, out.size(), 0, send_glance_.get()) == -1)
+            while (::mq_timedsend(to_peer_.get(), bytes, out.size(), priority.value,
+                                  send_glance_.get()) == -1)
                 look_around("mq_timedsend", wait, send_glance_);
         }
 
@@ -79,10 +81,6 @@ class PosixMq {
         [[nodiscard]] mqd_t output() const { return to_peer_.get(); }
 
       private:
-        static Fd open_queue(const std::string& name, Side sender) {
-            return Fd(
-                must(::mq_open(queue_name(name, sender).c_str(), O_RDWR | O_CLOEXEC), "mq_open"));
-        }
         static void look_around(const char* call, Wait& wait, GlanceTime& glance) {
             if (errno != ETIMEDOUT && errno != EINTR) throw SystemError(call, errno);
             wait.glance();
@@ -100,29 +98,29 @@ class PosixMq {
     };
 
     static PosixMq create(const Needs& needs) {
-        PosixMq made(needs.timeout, {fresh_name("posix-mq")});
-        mq_attr attributes{};
-        attributes.mq_msgsize = message_bytes(needs);
-        attributes.mq_maxmsg = message_count(needs, attributes.mq_msgsize);
-        made.presence_ = Presence::create(made.where_.name);
+        PosixMq made(needs.timeout,
+                     needs.address.name.empty() ? Address{fresh_name("posix-mq")} : needs.address);
+        const std::size_t most = limits::posix_mq_message_bytes().value;
+        const std::size_t message_bytes =
+            needs.message_bytes_max == 0 ? most : std::min(needs.message_bytes_max, most);
+        const std::size_t messages =
+            needs.capacity_bytes == 0
+                ? limits::posix_mq_messages().value
+                : round_up(needs.capacity_bytes, message_bytes) / message_bytes;
+        const std::string name = posix_mq_name(made.where_);
+        made.presence_ = Presence::create(name);
         for (const Side sender : {Side::initiator, Side::responder}) {
-            const std::string queue = queue_name(made.where_.name, sender);
-            NamedObject& name = made.queues_[static_cast<std::size_t>(sender)];
-            name = NamedObject(ObjectKind::posix_mq, queue.substr(1));
-            const Fd opened(
-                ::mq_open(queue.c_str(), O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600, &attributes));
-            if (!opened && errno == EMFILE)
-                throw Refused("mq_open", "RLIMIT_MSGQUEUE is used up: raise it with ulimit -q",
-                              errno);
-            must(opened.get(), "mq_open");
-            must(::fchmod(opened.get(), 0600), "fchmod");
+            const std::string queue = queue_name(name, sender);
+            made.queues_[static_cast<std::size_t>(sender)] =
+                NamedObject(ObjectKind::posix_mq, queue);
+            create_posix_mq(queue, messages, message_bytes);
         }
         return made;
     }
     static PosixMq open(const Address& where, const Needs& needs) { return {needs.timeout, where}; }
     [[nodiscard]] Address address() const { return where_; }
 
-    Endpoint attach(Role role) { return {where_.name, role.side, timeout_}; }
+    Endpoint attach(Role role) { return {posix_mq_name(where_), role.side, timeout_}; }
 
     static constexpr Facts facts{
         .name = "posix-mq",
@@ -153,31 +151,13 @@ class PosixMq {
         : timeout_(timeout), where_(std::move(where)) {}
 
     static std::string queue_name(const std::string& name, Side sender) {
-        return "/" + name + (sender == Side::initiator ? ".to-responder" : ".to-initiator");
-    }
-
-    static long limit(const char* name) {
-        long value = 0;
-        std::ifstream file(std::string("/proc/sys/fs/mqueue/") + name);
-        if (!(file >> value))
-            throw Unsupported("mq_open", "this kernel has no message queues", ENOSYS);
-        return value;
-    }
-    static long message_bytes(const Needs& needs) {
-        const long most = limit("msgsize_max");
-        const auto wanted = static_cast<long>(needs.message_bytes_max);
-        return wanted == 0 ? most : std::min(wanted, most);
-    }
-    static long message_count(const Needs& needs, long message_bytes) {
-        const long most = limit("msg_max");
-        const auto wanted = static_cast<long>(needs.capacity_bytes) / message_bytes;
-        return needs.capacity_bytes == 0 ? most : std::clamp(wanted, 1L, most);
+        return fmt::format("{}.to-{}", name, sender == Side::initiator ? "responder" : "initiator");
     }
 
     std::chrono::milliseconds timeout_;
     Address where_;
     NamedObject presence_;
-    NamedObject queues_[2];
+    NamedObject queues_[2];  // of what the initiator sends, of what the responder sends
 };
 
 static_assert(Addressed<PosixMq>);

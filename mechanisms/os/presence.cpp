@@ -23,13 +23,13 @@ std::string place_of(const std::string& conversation) {
     return fmt::format("{}{}.presence", is_path(conversation) ? "" : "/dev/shm/", conversation);
 }
 
-off_t byte_of(Side side) { return side == Side::initiator ? 0 : 1; }
+off_t byte_of(Side side, int index) { return 2 * off_t{index} + (side == Side::initiator ? 0 : 1); }
 
-struct flock lock_on(Side side, short type) {
+struct flock lock_on(off_t byte, short type) {
     struct flock lock {};
     lock.l_type = type;
     lock.l_whence = SEEK_SET;
-    lock.l_start = byte_of(side);
+    lock.l_start = byte;
     lock.l_len = 1;
     return lock;
 }
@@ -47,33 +47,33 @@ NamedObject Presence::create(const std::string& name) {
     return object;
 }
 
-Presence::Presence(const std::string& name, Side mine)
+Presence::Presence(const std::string& name, Side mine, int index)
     : object_(must(::open(place_of(name).c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW), "open")),
-      mine_(mine) {
+      mine_(byte_of(mine, index)),
+      theirs_(byte_of(other(mine), index)) {
     struct flock lock = lock_on(mine_, F_WRLCK);
     if (::fcntl(object_.get(), F_OFD_SETLK, &lock) == -1) {
         if (errno == EAGAIN || errno == EACCES)
             throw Refused("attach", "another process has this side of the conversation", errno);
         throw SystemError("fcntl(F_OFD_SETLK)", errno);
     }
-    must(::pwrite(object_.get(), &came, 1, byte_of(mine_)), "pwrite");
+    must(::pwrite(object_.get(), &came, 1, mine_), "pwrite");
 }
 
 Presence::~Presence() {
     if (object_) [[maybe_unused]]
-        const ssize_t ignored = ::pwrite(object_.get(), &said_goodbye, 1, byte_of(mine_));
+        const ssize_t ignored = ::pwrite(object_.get(), &said_goodbye, 1, mine_);
 }
 
 PeerState Presence::peer() const {
-    const Side theirs = other(mine_);
     const auto last_word = [&] {
         char word = never_came;
-        must(::pread(object_.get(), &word, 1, byte_of(theirs)), "pread");
+        must(::pread(object_.get(), &word, 1, theirs_), "pread");
         return word;
     };
     // In this order: who has written "came" held the lock by then.
     if (last_word() == never_came) return PeerState::not_here_yet;
-    struct flock lock = lock_on(theirs, F_WRLCK);
+    struct flock lock = lock_on(theirs_, F_WRLCK);
     must(::fcntl(object_.get(), F_OFD_GETLK, &lock), "fcntl(F_OFD_GETLK)");
     if (last_word() == said_goodbye) return PeerState::left;
     return lock.l_type == F_UNLCK ? PeerState::died : PeerState::here;

@@ -20,10 +20,11 @@ enum class PeerState { not_here_yet, here, left, died };
 class Presence {
   public:
     /// Announces `mine` in the conversation called `name`: an object's name, or the path of a file.
+    /// `index` counts the conversations that share an object.
     /// Throws Refused when somebody living has this side already. Opens the object anew: a lock
     /// belongs to an open file description, and a forked child shares its parent's (fcntl(2), "Open
     /// file description locks").
-    Presence(const std::string& name, Side mine);
+    Presence(const std::string& name, Side mine, int index = 0);
     Presence(Presence&&) noexcept = default;
     Presence& operator=(Presence&&) noexcept = default;
     Presence(const Presence&) = delete;
@@ -39,7 +40,8 @@ class Presence {
 
   private:
     Fd object_;
-    Side mine_;
+    off_t mine_;  // my byte, and my peer's
+    off_t theirs_;
 };
 
 }  // namespace ipclab

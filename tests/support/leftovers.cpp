@@ -1,8 +1,10 @@
 #include "tests/support/leftovers.hpp"
 
+#include "mechanisms/os/error.hpp"
 #include "mechanisms/os/fd.hpp"
 #include "mechanisms/os/named_object.hpp"
 
+#include <cstdlib>
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -10,7 +12,11 @@
 #include <mqueue.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/msg.h>
 #include <sys/resource.h>
+#include <sys/sem.h>
+#include <sys/shm.h>
+#include <sys/stat.h>
 
 namespace ipclab::test {
 namespace {
@@ -73,6 +79,34 @@ std::set<std::string> objects_of(pid_t pid, uid_t uid) {
         if (object.owner == pid && object.uid == uid && exists(object.kind, object.name))
             found.insert(describe(object.kind, object.name));
     return found;
+}
+
+mode_t mode_of(const std::string& object) {
+    const std::string place = object.substr(object.find_last_of(' ') + 1);
+    struct stat status {};
+    if (object.starts_with("System V")) {
+        const auto key = static_cast<key_t>(std::strtoul(place.c_str(), nullptr, 16));
+        msqid_ds queue{};
+        shmid_ds memory{};
+        semid_ds semaphores{};
+        if (object.find("queue") != std::string::npos) {
+            must(::msgctl(must(::msgget(key, 0), "msgget"), IPC_STAT, &queue), "msgctl");
+            return queue.msg_perm.mode & 07777U;
+        }
+        if (object.find("memory") != std::string::npos) {
+            must(::shmctl(must(::shmget(key, 0, 0), "shmget"), IPC_STAT, &memory), "shmctl");
+            return memory.shm_perm.mode & 0777U;  // above, flags of Linux
+        }
+        must(::semctl(must(::semget(key, 0, 0), "semget"), 0, IPC_STAT, &semaphores), "semctl");
+        return semaphores.sem_perm.mode & 07777U;
+    }
+    if (object.starts_with("message queue")) {
+        const Fd queue(must(::mq_open(place.c_str(), O_RDONLY | O_CLOEXEC), "mq_open"));
+        must(::fstat(queue.get(), &status), "fstat");
+    } else {
+        must(::stat(place.c_str(), &status), "stat");
+    }
+    return status.st_mode & 07777U;
 }
 
 std::set<std::string> system_v_ids() {

@@ -6,6 +6,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <sys/types.h>
 #include <unistd.h>
 
 namespace ipclab::test {
@@ -20,6 +21,9 @@ std::optional<std::filesystem::path> registry_of(pid_t pid, uid_t uid = ::geteui
 /// Everything there is that process `pid` of user `uid` made, in the words of sweep_leftovers():
 /// what bears its number where names can be listed, and what it registered where they cannot.
 std::set<std::string> objects_of(pid_t pid, uid_t uid = ::geteuid());
+
+/// Of an object as objects_of() tells it: its permissions, such as 0600.
+mode_t mode_of(const std::string& object);
 
 /// System V memory, semaphores and queues, as ipcs(1) would list them; none where they are not
 /// this process's alone.
