@@ -55,14 +55,63 @@ class CatalogSubject : public Subject {
     M mechanism_;
 };
 
+template <Addressed M>
+class CatalogLine : public Line {
+    using E = EndpointOf<M>;
+
+  public:
+    CatalogLine(const Needs& needs, LineEnd end)
+        : mechanism_(end == LineEnd::listens ? M::create(needs) : M::open(needs.address, needs)),
+          endpoint_(mechanism_.attach(
+              {.side = end == LineEnd::listens ? Side::responder : Side::initiator})) {}
+
+    void send(View message) override {
+        with_copies([&](auto& endpoint) {
+            endpoint.send(message);
+            flush(endpoint);
+        });
+    }
+    std::size_t receive(Bytes buffer) override {
+        return with_copies([&](auto& endpoint) { return endpoint.receive(buffer); });
+    }
+    [[nodiscard]] std::size_t message_bytes_max() const override {
+        return endpoint_.message_bytes_max();
+    }
+
+  private:
+    auto with_copies(auto&& use) {
+        if constexpr (LendingSender<E> || LendingReceiver<E>) {
+            Staged<E> staged{endpoint_};
+            return use(staged);
+        } else {
+            return use(endpoint_);
+        }
+    }
+
+    M mechanism_;
+    E endpoint_;
+};
+
+template <Mechanism M>
+constexpr auto line_opener() -> std::unique_ptr<Line> (*)(const Needs&, LineEnd) {
+    if constexpr (Addressed<M> && !Notifying<EndpointOf<M>>)
+        return [](const Needs& needs, LineEnd end) -> std::unique_ptr<Line> {
+            return std::make_unique<CatalogLine<M>>(needs, end);
+        };
+    else
+        return nullptr;
+}
+
 }  // namespace
 
 std::vector<SubjectMaker> subject_makers() {
     std::vector<SubjectMaker> makers;
     Family::for_each([&]<class M>() {
-        makers.push_back({M::facts, [](const Cell& cell) -> std::unique_ptr<Subject> {
+        makers.push_back({M::facts,
+                          [](const Cell& cell) -> std::unique_ptr<Subject> {
                               return std::make_unique<CatalogSubject<M>>(cell);
-                          }});
+                          },
+                          line_opener<M>()});
     });
     return makers;
 }

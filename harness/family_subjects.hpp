@@ -1,6 +1,7 @@
 // How each family makes subjects of its mechanisms.
 #pragma once
 
+#include "harness/line.hpp"
 #include "harness/subject.hpp"
 #include "mechanisms/catalog.hpp"
 
@@ -12,6 +13,8 @@ namespace ipclab {
 struct SubjectMaker {
     Facts facts;
     std::unique_ptr<Subject> (*make)(const Cell& cell);
+    /// As open_line(); null where the mechanism has no address or carries no payload.
+    std::unique_ptr<Line> (*open_line)(const Needs& needs, LineEnd end);
 };
 
 // NOLINTNEXTLINE(cppcoreguidelines-macro-usage)

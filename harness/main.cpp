@@ -1,6 +1,8 @@
-// The command line: run, list, doctor, report.
+// The command line: run, list, doctor, report, cat, ps, clean.
 #include "harness/doctor.hpp"
 #include "harness/listing.hpp"
+#include "harness/netcat.hpp"
+#include "harness/objects.hpp"
 #include "harness/quantity.hpp"
 #include "harness/runner.hpp"
 #include "harness/scenario.hpp"
@@ -28,7 +30,9 @@
 namespace ipclab {
 namespace {
 
-constexpr int bad_usage = 2;  // exit status
+// Exit statuses.
+constexpr int failed = 1;
+constexpr int bad_usage = 2;
 
 /// The words that follow `ipclab run`. What is empty stays as the scenarios say.
 struct RunWords {
@@ -41,6 +45,13 @@ struct RunWords {
     bool quick = false;
     bool keep_awake = false;
     bool raise_autogroup = false;
+};
+
+/// The words that follow `ipclab cat`.
+struct CatWords {
+    std::string mechanism;
+    std::string address;
+    bool listen = false;
 };
 
 /// All parts of "64,4KiB" and "1MiB", in which each value stands once: a cell measured twice would
@@ -143,7 +154,18 @@ constexpr std::string_view examples = R"(Examples:
   ipclab run throughput --mechanism 'spsc-ring/*' --mechanism pipe --size 64,4KiB
   ipclab list                       what each mechanism promises
   ipclab doctor                     what on this machine will disturb the figures
-  ipclab report results/reference   show the table of a run again)";
+  ipclab report results/reference   show the table of a run again
+  ipclab cat --listen fifo demo     wait for another `ipclab cat fifo demo`, and converse
+  ipclab ps                         which objects of ipclab there are on this machine
+  ipclab clean                      remove those of dead processes)";
+constexpr std::string_view cat_example = R"(Example, in two terminals:
+  ipclab cat --listen fifo demo < file
+  ipclab cat fifo demo > copy
+The listener makes the object, the other opens it. Both may send. ADDRESS is what the mechanism is
+found by (see ipclab list): a path for a file name or the key of a file, a name for an object name,
+@NAME for an abstract name, a number for a port.)";
+constexpr std::string_view ps_example = "Example: ipclab ps";
+constexpr std::string_view clean_example = "Example: ipclab clean";
 
 CLI::App* add_run(CLI::App& app, RunWords& words) {
     CLI::App* const command = app.add_subcommand("run", "Measure, and leave a folder of results");
@@ -174,6 +196,28 @@ CLI::App* add_run(CLI::App& app, RunWords& words) {
     command->add_flag("--raise-autogroup", words.raise_autogroup,
                       "Come before other sessions' load (root only)");
     return command;
+}
+
+CLI::App* add_cat(CLI::App& app, CatWords& words) {
+    CLI::App* const command = app.add_subcommand(
+        "cat", "Copy standard input to another cat, and what that sends to standard output");
+    command->footer(std::string(cat_example));
+    command->add_flag("--listen", words.listen, "Make the object, and wait for the other");
+    command->add_option("mechanism", words.mechanism, "One that has an address")->type_name("NAME");
+    command->add_option("address", words.address, "Where the two meet")->type_name("ADDRESS");
+    return command;
+}
+
+int run_cat(const CatWords& words) {
+    if (words.mechanism.empty() || words.address.empty())
+        throw std::invalid_argument(
+            "cat: name a mechanism and an address, such as ipclab cat --listen fifo demo");
+    std::vector<std::string> names;
+    for (const Facts& facts : catalog_facts()) names.emplace_back(facts.name);
+    if (std::find(names.begin(), names.end(), words.mechanism) == names.end())
+        throw std::invalid_argument(unknown("mechanism", words.mechanism, names));
+    return run_netcat(words.mechanism, words.address,
+                      words.listen ? LineEnd::listens : LineEnd::calls);
 }
 
 /// CLI11 collects what it does not know; this says what was meant.
@@ -221,6 +265,15 @@ int command_line(int argc, char** argv) {
     std::string results;
     report->add_option("results", results, "A results folder")->type_name("DIR");
 
+    CatWords cat_words;
+    const CLI::App* const cat_command = add_cat(app, cat_words);
+    CLI::App* const ps = app.add_subcommand(
+        "ps", "List the objects of ipclab on this machine, their owners and their age");
+    ps->footer(std::string(ps_example));
+    CLI::App* const clean = app.add_subcommand(
+        "clean", "Remove the objects that dead processes left behind, and only those");
+    clean->footer(std::string(clean_example));
+
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
@@ -241,8 +294,11 @@ int command_line(int argc, char** argv) {
             throw std::invalid_argument("report of which run? Name its folder under results/");
         return print_report(results);
     }
-    throw std::invalid_argument("a command is missing: run, list, doctor or report; see ipclab "
-                                "--help");
+    if (*cat_command) return run_cat(cat_words);
+    if (*ps) return list_objects();
+    if (*clean) return clean_objects();
+    throw std::invalid_argument(
+        "a command is missing: run, list, doctor, report, cat, ps or clean; see ipclab --help");
 }
 
 }  // namespace
@@ -251,6 +307,9 @@ int command_line(int argc, char** argv) {
 int main(int argc, char** argv) {
     try {
         return ipclab::command_line(argc, argv);
+    } catch (const ipclab::IpcError& error) {
+        fmt::print(stderr, "ipclab: {}\n", error.what());
+        return ipclab::failed;
     } catch (const std::exception& error) {
         fmt::print(stderr, "ipclab: {}\n", error.what());
         return ipclab::bad_usage;

@@ -31,6 +31,19 @@ std::unique_ptr<Subject> create_subject(const Cell& cell) {
     throw std::invalid_argument(fmt::format("there is no mechanism called {}", cell.mechanism));
 }
 
+std::unique_ptr<Line> open_line(std::string_view mechanism, const Needs& needs, LineEnd end) {
+    for (const SubjectMaker& maker : catalog()) {
+        if (maker.facts.name != mechanism) continue;
+        if (maker.open_line != nullptr) return maker.open_line(needs, end);
+        throw std::invalid_argument(
+            fmt::format("{} {}", mechanism,
+                        maker.facts.addressing == Addressing::inherited
+                            ? "has no address: only a process's own children can inherit it"
+                            : "carries no payload"));
+    }
+    throw std::invalid_argument(fmt::format("there is no mechanism called {}", mechanism));
+}
+
 std::optional<std::string> reason_to_skip(const Cell& cell, std::size_t cpus,
                                           bool pure_spin_on_one_cpu) {
     const Facts& facts = facts_of(cell.mechanism);

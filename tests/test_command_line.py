@@ -53,7 +53,7 @@ def members(session):
 
 def registered_queues(pid):
     """The message queues that a process had entered in the registry."""
-    return {line.split()[1] for file in REGISTRY.glob(f"ipclab-run-{pid}-*.objects")
+    return {line.split()[2] for file in REGISTRY.glob(f"ipclab-run-{pid}-*.objects")
             for line in file.read_text().splitlines() if line.startswith("+posix_mq ")}
 
 
@@ -124,11 +124,11 @@ class Complaints(WithFolder):
 
     def test_a_command_is_needed(self):
         self.assert_refused(
-            "a command is missing: run, list, doctor or report; see ipclab --help")
+            "a command is missing: run, list, doctor, report, cat, ps or clean; see ipclab --help")
 
     def test_unknown_commands_and_options(self):
         self.assert_refused('unknown command "rnu"; did you mean run?', "rnu")
-        self.assert_refused('unknown command "measure"; known: run, list, doctor, report',
+        self.assert_refused('unknown command "measure"; known: run, list, doctor, report, cat, ps, clean',
                             "measure")
         self.assert_refused('unknown option "--hlep"; did you mean --help?', "--hlep")
         self.assert_refused('unknown option "--mechansim"; did you mean --mechanism?',

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <climits>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
@@ -127,56 +128,6 @@ bool remove_object(ObjectKind kind, const std::string& name) {
 
 std::string folder_path(uid_t uid = ::geteuid()) { return fmt::format("/tmp/ipclab-{}", uid); }
 
-/// The registry file of this process. One line an object, when it is made and when it is gone:
-/// "+KIND SECONDS NAME", "-KIND SECONDS NAME", with seconds since 1970.
-class Registry {
-  public:
-    ~Registry() {
-        if (owner_ != ::getpid()) return;
-        ::unlink(path_.c_str());
-        file_.reset();
-        ::rmdir(folder_path().c_str());  // succeeds for the last one out
-    }
-
-    void write(char sign, ObjectKind kind, const std::string& name) {
-        const std::lock_guard lock(mutex_);
-        // A forked child has a file of its own: its parent's stays locked, and is removed, with the
-        // parent.
-        if (owner_ != ::getpid()) open();
-        const std::string line =
-            fmt::format("{}{} {} {}\n", sign, words_of(kind).in_registry, std::time(nullptr), name);
-        must(::write(file_.get(), line.data(), line.size()), "write");
-    }
-
-  private:
-    void open() {
-        for (;;) {
-            path_ = fmt::format("{}/{}.objects", runtime_folder(), fresh_name("run"));
-            file_ =
-                Fd(::open(path_.c_str(),
-                          O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
-            if (!file_ && errno == ENOENT) continue;  // somebody removed the empty folder
-            must(file_.get(), path_);
-            must(::fchmod(file_.get(), 0600), "fchmod");  // whatever the umask took away
-            must(::flock(file_.get(), LOCK_EX), "flock");
-            struct stat status {};
-            must(::fstat(file_.get(), &status), "fstat");
-            if (status.st_nlink != 0) break;  // else swept between open and flock
-        }
-        owner_ = ::getpid();
-    }
-
-    std::mutex mutex_;
-    std::string path_;
-    Fd file_;
-    pid_t owner_ = 0;
-};
-
-Registry& registry() {
-    static Registry the_registry;
-    return the_registry;
-}
-
 struct Entry {
     ObjectKind kind;
     std::string name;
@@ -209,6 +160,66 @@ std::vector<Entry> not_removed(int file) {
         }
     }
     return objects;
+}
+
+/// The registry file of this process. One line an object, when it is made and when it is gone:
+/// "+KIND SECONDS NAME", "-KIND SECONDS NAME", with seconds since 1970.
+class Registry {
+  public:
+    ~Registry() {
+        if (owner_ != ::getpid()) return;
+        ::unlink(path_.c_str());
+        file_.reset();
+        ::rmdir(folder_path().c_str());  // succeeds for the last one out
+    }
+
+    void write(char sign, ObjectKind kind, const std::string& name) {
+        const std::lock_guard lock(mutex_);
+        // A forked child has a file of its own: its parent's stays locked, and is removed, with the
+        // parent.
+        if (owner_ != ::getpid()) open();
+        const std::string line =
+            fmt::format("{}{} {} {}\n", sign, words_of(kind).in_registry, std::time(nullptr), name);
+        must(::write(file_.get(), line.data(), line.size()), "write");
+    }
+
+    void remove_all() {
+        const std::lock_guard lock(mutex_);
+        if (owner_ != ::getpid()) return;
+        const Fd file(::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+        if (!file) return;
+        for (const Entry& made : not_removed(file.get())) remove_object(made.kind, made.name);
+        ::unlink(path_.c_str());
+        ::rmdir(folder_path().c_str());
+    }
+
+  private:
+    void open() {
+        for (;;) {
+            path_ = fmt::format("{}/{}.objects", runtime_folder(), fresh_name("run"));
+            file_ =
+                Fd(::open(path_.c_str(),
+                          O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
+            if (!file_ && errno == ENOENT) continue;  // somebody removed the empty folder
+            must(file_.get(), path_);
+            must(::fchmod(file_.get(), 0600), "fchmod");  // whatever the umask took away
+            must(::flock(file_.get(), LOCK_EX), "flock");
+            struct stat status {};
+            must(::fstat(file_.get(), &status), "fstat");
+            if (status.st_nlink != 0) break;  // else swept between open and flock
+        }
+        owner_ = ::getpid();
+    }
+
+    std::mutex mutex_;
+    std::string path_;
+    Fd file_;
+    pid_t owner_ = 0;
+};
+
+Registry& registry() {
+    static Registry the_registry;
+    return the_registry;
 }
 
 /// Calls `visit(file, name)` with each registry file of a user, open for reading.
@@ -317,6 +328,19 @@ std::string fresh_name(const std::string& word) {
     return fmt::format("ipclab-{}-{}-{}-{:08x}", word, ::getpid(), count++, random());
 }
 
+std::string object_name(const std::string& asked, const std::string& word) {
+    if (asked.empty()) return fresh_name(word);
+    const std::string name = asked.substr(asked.front() == '/' ? 1 : 0);
+    constexpr std::size_t room_for_suffixes = 32;
+    if (name.empty() || name.find('/') != std::string::npos ||
+        name.size() + room_for_suffixes > NAME_MAX)
+        throw Refused("create",
+                      fmt::format("{:?} is no name of an object: one word of up to {} characters, "
+                                  "without a slash inside",
+                                  asked, NAME_MAX - room_for_suffixes));
+    return name;
+}
+
 std::string runtime_folder() {
     std::string folder = folder_path();
     if (::mkdir(folder.c_str(), 0700) == -1 && errno != EEXIST) throw SystemError("mkdir", errno);
@@ -329,6 +353,8 @@ std::string runtime_folder() {
     if ((status.st_mode & 0700) != 0700) ::chmod(folder.c_str(), 0700);  // mkdir under a umask
     return folder;
 }
+
+void remove_own_objects() { registry().remove_all(); }
 
 std::vector<std::string> sweep_leftovers() {
     std::vector<std::string> removed;

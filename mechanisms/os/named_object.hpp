@@ -36,6 +36,12 @@ std::string sysv_key_name(key_t key);
 /// "shared memory /dev/shm/ipclab-…", as a person would look for it.
 std::string describe(ObjectKind kind, const std::string& name);
 
+/// Sockets without a file: nothing of them is left behind, and nothing is removed.
+constexpr bool ends_with_its_process(ObjectKind kind) {
+    return kind == ObjectKind::abstract_socket || kind == ObjectKind::tcp_port ||
+           kind == ObjectKind::udp_port;
+}
+
 /// Whether there is such an object, whoever made it. What ends with its process is not looked for.
 bool exists(ObjectKind kind, const std::string& name);
 
@@ -64,6 +70,10 @@ class NamedObject {
 /// A name that nothing else on this machine has: "ipclab-<word>-<pid>-<count>-<random>".
 std::string fresh_name(const std::string& word);
 
+/// The name of a POSIX object without its slash: the one that a user asked for, or a fresh one
+/// where that is empty. Refuses what shm_open(3) and mq_open(3) do not take.
+std::string object_name(const std::string& asked, const std::string& word);
+
 /// The folder for the registry and for objects that need a path: /tmp/ipclab-<uid>, mode 0700.
 /// Made when first asked for, removed with the last file in it. Refuses a folder of somebody else.
 std::string runtime_folder();
@@ -80,6 +90,10 @@ struct RegisteredObject {
 /// Of this user, and of all others whose registries this process may read. An object may have been
 /// removed by somebody else meanwhile (see exists()).
 std::vector<RegisteredObject> registered_objects();
+
+/// Removes every object that this process has made and not removed: for a process that is about to
+/// end without running its destructors.
+void remove_own_objects();
 
 /// Removes every object that a dead process left behind, and says which: one line each.
 std::vector<std::string> sweep_leftovers();

@@ -100,7 +100,7 @@ class SpscRing {
     };
 
     static SpscRing create(const Needs& needs) {
-        SpscRing made(needs.timeout, {fresh_name("spsc-ring")});
+        SpscRing made(needs.timeout, {object_name(needs.address.name, "spsc-ring")});
         const std::size_t asked =
             needs.capacity_bytes > 0 ? needs.capacity_bytes : default_capacity_bytes;
         // Two of the largest messages: one to be read while the next is written.
@@ -114,7 +114,7 @@ class SpscRing {
         return made;
     }
     static SpscRing open(const Address& where, const Needs& needs) {
-        return {needs.timeout, where};
+        return {needs.timeout, {object_name(where.name, "spsc-ring")}};
     }
     [[nodiscard]] Address address() const { return where_; }
 
