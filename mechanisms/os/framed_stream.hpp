@@ -16,16 +16,22 @@
 
 namespace ipclab {
 
-/// Sends and receives messages over two blocking descriptors, which may be one and the same, and
-/// which it does not own. A blocked call must come back now and then with EINTR or EAGAIN, so that
-/// the deadline can be kept (tick.hpp, or SO_RCVTIMEO and SO_SNDTIMEO). After TimedOut in the
-/// middle of a message the stream has lost its place: the conversation is over.
+/// Sends and receives messages over two descriptors, which may be one and the same, and which it
+/// does not own. A blocked call must come back now and then with EINTR or EAGAIN, so that the
+/// deadline can be kept (tick.hpp, or SO_RCVTIMEO and SO_SNDTIMEO). Where they do not block at all,
+/// calls are repeated at once, and `calls_between_glances` says how often in vain before a look at
+/// the clock. After TimedOut in the middle of a message the stream has lost its place: the
+/// conversation is over.
 class FramedStream {
   public:
     using Length = std::uint64_t;
 
-    FramedStream(int input, int output, std::chrono::milliseconds timeout)
-        : input_(input), output_(output), timeout_(timeout) {}
+    FramedStream(int input, int output, std::chrono::milliseconds timeout,
+                 int calls_between_glances = 1)
+        : input_(input),
+          output_(output),
+          timeout_(timeout),
+          calls_between_glances_(calls_between_glances) {}
 
     void send(View out) {
         Length length = out.size();
@@ -93,15 +99,17 @@ class FramedStream {
     // Each call may take until the deadline: it limits how long the peer stands still, not how long
     // a large message takes.
     std::size_t write_some(const iovec (&parts)[2]) const {
-        for (Wait wait("send", timeout_);;) {
+        Wait wait("send", timeout_);
+        for (int in_vain = 1;; ++in_vain) {
             const ssize_t written = ::writev(output_, parts, 2);
             if (written != -1) return static_cast<std::size_t>(written);
             if (errno == EPIPE || errno == ECONNRESET) throw PeerGone("writev", errno);
-            pause("writev", wait);
+            pause("writev", wait, in_vain);
         }
     }
     std::size_t read_some(const iovec* parts, int count, bool inside_a_message) const {
-        for (Wait wait("receive", timeout_);;) {
+        Wait wait("receive", timeout_);
+        for (int in_vain = 1;; ++in_vain) {
             const ssize_t got = ::readv(input_, parts, count);
             if (got > 0) return static_cast<std::size_t>(got);
             if (got == 0) {
@@ -109,12 +117,14 @@ class FramedStream {
                 throw Closed("readv");
             }
             if (errno == ECONNRESET) throw PeerGone("readv", errno);
-            pause("readv", wait);
+            pause("readv", wait, in_vain);
         }
     }
 
-    static void pause(const char* call, Wait& wait) {
+    void pause(const char* call, Wait& wait, int& in_vain) const {
         if (errno != EINTR && errno != EAGAIN) throw SystemError(call, errno);
+        if (in_vain < calls_between_glances_) return;
+        in_vain = 0;
         wait.glance();
     }
 
@@ -130,6 +140,7 @@ class FramedStream {
     int input_;
     int output_;
     std::chrono::milliseconds timeout_;
+    int calls_between_glances_;
     Surplus surplus_;
 };
 

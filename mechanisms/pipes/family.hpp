@@ -2,10 +2,12 @@
 #pragma once
 
 #include "mechanisms/mechanism_list.hpp"
+#include "mechanisms/pipes/fifo.hpp"
 #include "mechanisms/pipes/pipe.hpp"
+#include "mechanisms/pipes/vmsplice.hpp"
 
 namespace ipclab::pipes {
 
-using Family = MechanismList<Pipe>;
+using Family = MechanismList<Pipe, SpinningPipe, Fifo, PipeVmsplice>;
 
 }  // namespace ipclab::pipes

@@ -7,7 +7,12 @@
 // was written in two calls may be read in one. And bytes flow one way, so a conversation takes two
 // pipes.
 //
-//   create    pipe2(2), twice
+// An end with O_NONBLOCK does not sleep: a read that finds nothing, or a write that finds no room,
+// fails with EAGAIN. `pipe/spin` then asks again, at once. That spares the sleep and the wake-up,
+// the dearest part of a short message between two CPUs, and costs a CPU while nothing comes; each
+// look is a system call, where a ring in shared memory is watched for nothing.
+//
+//   create    pipe2(2), twice; fcntl(2) with F_SETPIPE_SZ
 //   attach    close(2) the two ends that are the peer's
 //   exchange  writev(2), readv(2): length and payload in one call
 //   detach    close(2): the reader then finds end of file, the writer EPIPE
@@ -18,6 +23,7 @@
 #include "mechanisms/os/fd.hpp"
 #include "mechanisms/os/framed_stream.hpp"
 #include "mechanisms/os/tick.hpp"
+#include "mechanisms/pipes/pipe_capacity.hpp"
 
 #include <csignal>
 #include <fcntl.h>
@@ -25,25 +31,29 @@
 
 namespace ipclab {
 
-class Pipe {
+/// `waiting` is Waiting::sleeps or Waiting::spins.
+template <Waiting waiting>
+class AnyPipe {
+    static constexpr bool polls = waiting == Waiting::spins;
+
   public:
     class Endpoint {
       public:
         Endpoint(Fd input, Fd output, std::chrono::milliseconds timeout)
             : input_(std::move(input)),
               output_(std::move(output)),
-              stream_(input_.get(), output_.get(), timeout) {
+              stream_(input_.get(), output_.get(), timeout, polls ? polls_between_glances : 1) {
             // A write to a pipe that nobody can read kills the writer, unless it says that it minds
             // the return value instead.
             ::signal(SIGPIPE, SIG_IGN);
         }
 
         void send(View out) {
-            tick_this_thread();
+            if constexpr (!polls) tick_this_thread();
             stream_.send(out);
         }
         std::size_t receive(Bytes in) {
-            tick_this_thread();
+            if constexpr (!polls) tick_this_thread();
             return stream_.receive(in);
         }
 
@@ -51,9 +61,7 @@ class Pipe {
             return FramedStream::message_bytes_max();
         }
         [[nodiscard]] std::size_t capacity_bytes() const {
-            return static_cast<std::size_t>(
-                       must(::fcntl(output_.get(), F_GETPIPE_SZ), "fcntl(F_GETPIPE_SZ)")) -
-                   sizeof(FramedStream::Length);
+            return pipe_bytes(output_.get()) - sizeof(FramedStream::Length);
         }
         /// For an event loop, or for a program that speaks to the kernel by itself.
         [[nodiscard]] const FramedStream& stream() const { return stream_; }
@@ -64,18 +72,15 @@ class Pipe {
         FramedStream stream_;
     };
 
-    static Pipe create(const Needs& needs) {
-        Pipe pipe;
+    static AnyPipe create(const Needs& needs) {
+        AnyPipe pipe;
         pipe.timeout_ = needs.timeout;
         for (OneWay& way : pipe.ways_) {
             int ends[2];
-            must(::pipe2(ends, O_CLOEXEC), "pipe2");
+            must(::pipe2(ends, O_CLOEXEC | (polls ? O_NONBLOCK : 0)), "pipe2");
             way = {Fd(ends[0]), Fd(ends[1])};
-            if (needs.capacity_bytes >
-                0)  // rounded up to pages; above the limit it fails with EPERM
-                must(::fcntl(way.in.get(), F_SETPIPE_SZ,
-                             static_cast<int>(needs.capacity_bytes + sizeof(FramedStream::Length))),
-                     "fcntl(F_SETPIPE_SZ)");
+            if (needs.capacity_bytes > 0)
+                set_pipe_bytes(way.in.get(), needs.capacity_bytes + sizeof(FramedStream::Length));
         }
         return pipe;
     }
@@ -96,7 +101,7 @@ class Pipe {
     }
 
     static constexpr Facts facts{
-        .name = "pipe",
+        .name = polls ? "pipe/spin" : "pipe",
         .family = "pipes",
         .sender = Dialect::copies,
         .receiver = Dialect::copies,
@@ -114,12 +119,17 @@ class Pipe {
         .priorities = false,
         .senders = 1,
         .receivers = 1,
-        .waiting = Waiting::sleeps,
-        .lesson = "Two copies and two system calls buy a conversation in which the kernel does all "
-                  "the waiting.",
+        .waiting = waiting,
+        .lesson = polls ? "Polling a pipe trades the wake-up for a whole CPU, and still enters the "
+                          "kernel at every look."
+                        : "Two copies and two system calls buy a conversation in which the kernel "
+                          "does all the waiting.",
     };
 
   private:
+    /// A look that finds nothing takes 100 ns and more: the clock is read every 0.1 ms or so.
+    static constexpr int polls_between_glances = 1000;
+
     struct OneWay {
         Fd out;
         Fd in;
@@ -128,6 +138,8 @@ class Pipe {
     std::chrono::milliseconds timeout_{};
 };
 
-static_assert(Mechanism<Pipe>);
+using Pipe = AnyPipe<Waiting::sleeps>;
+using SpinningPipe = AnyPipe<Waiting::spins>;
+static_assert(Mechanism<Pipe> && Mechanism<SpinningPipe>);
 
 }  // namespace ipclab
