@@ -119,7 +119,7 @@ constexpr Job listen_for_ever{"listen-for-ever", [](AnyEndpoint& endpoint, Side 
                               }};
 
 constexpr auto deadline = 300ms;
-constexpr auto slow_deadline = 1s;
+constexpr auto slow_deadline = 1000ms;
 
 /// What a slow listener is told: six times what finds room, in one message where that travels
 /// whole.

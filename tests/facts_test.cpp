@@ -104,7 +104,7 @@ TEST_P(FactsOfMessages, CapacityIsWhatGoesUnreadWithoutWaiting) {
             SCOPED_TRACE(fmt::format("asked for {}, peer {}", asked_bytes, static_cast<int>(kind)));
             Needs needs;
             needs.capacity_bytes = asked_bytes;
-            needs.timeout = 100ms;
+            needs.timeout = 300ms;  // attaching takes its time, too
             std::optional<Conversation> talk;
             try {
                 talk.emplace(GetParam(), kind, idle, needs);
@@ -148,7 +148,7 @@ TEST_P(FactsOfMessages, TheLargestMessageTravelsWholeAndNoneThatIsLarger) {
 TEST_P(FactsOfMessages, BoundariesAreKeptAsTold) {
     // Two messages, of three bytes and of four, and one look once both are there.
     Needs needs;
-    needs.timeout = 200ms;
+    needs.timeout = 300ms;
     Flare both_sent;
     const auto mechanism = GetParam().create(needs);
     Process peer = Process::forked([&] {
