@@ -198,10 +198,20 @@ class Conformance : public testing::TestWithParam<Entry> {
         });
     }
 
+    /// Why nobody may rely on being told of a death; nothing where one may. What such a mechanism
+    /// does then, a test of its own shows.
+    static std::optional<std::string> why_perhaps_not_told() {
+        const Facts& facts = GetParam().facts;
+        if (facts.after_a_kill == AfterAKill::survivor_is_told) return std::nullopt;
+        return fmt::format("after a kill inside {} the survivor may hang, as its lesson tells",
+                           facts.name);
+    }
+
     /// Attaches to a peer that does `job` and that is killed during `action`. The contract: whoever
     /// waits is told within a second.
     static void expect_told_of_a_death(const Job& job,
                                        const std::function<void(AnyEndpoint&)>& action) {
+        if (const auto why = why_perhaps_not_told()) GTEST_SKIP() << *why;
         for_each_peer(GetParam(), [&](Peer kind) {
             Conversation talk(GetParam(), kind, job);
             const auto endpoint = talk.attach();
@@ -334,6 +344,7 @@ TEST_P(Conformance, IsToldWhenThePeerIsKilledWhileItSpeaks) {
 }
 
 TEST_P(Conformance, ReadsWhatAPeerSaidBeforeItWasKilled) {
+    if (const auto why = why_perhaps_not_told()) GTEST_SKIP() << *why;
     for_each_peer(GetParam(), [](Peer kind) {
         Conversation talk(GetParam(), kind, fill_and_idle);
         const auto endpoint = talk.attach();
@@ -347,6 +358,7 @@ TEST_P(Conformance, ReadsWhatAPeerSaidBeforeItWasKilled) {
 
 /// The creator does not come back to remove its objects: the next sweep does.
 TEST_P(ConformanceByAddress, IsToldWhenTheCreatorIsKilledWhileWeWait) {
+    if (const auto why = why_perhaps_not_told()) GTEST_SKIP() << *why;
     Process creator =
         Process::executed({own_executable(), "--create", std::string(GetParam().facts.name)});
     const auto opened = GetParam().open({creator.read_line()}, {});

@@ -2,11 +2,12 @@
 #pragma once
 
 #include "mechanisms/mechanism_list.hpp"
+#include "mechanisms/message_queues/boost_mq.hpp"
 #include "mechanisms/message_queues/posix_mq.hpp"
 #include "mechanisms/message_queues/sysv_mq.hpp"
 
 namespace ipclab::message_queues {
 
-using Family = MechanismList<PosixMq, SysvMq>;
+using Family = MechanismList<PosixMq, SysvMq, BoostMq>;
 
 }  // namespace ipclab::message_queues

@@ -2,10 +2,11 @@
 #pragma once
 
 #include "mechanisms/mechanism_list.hpp"
+#include "mechanisms/shared_memory/boost_shm.hpp"
 #include "mechanisms/shared_memory/posix_shm.hpp"
 
 namespace ipclab::shared_memory {
 
-using Family = MechanismList<PosixShm>;
+using Family = MechanismList<PosixShm, BoostShm>;
 
 }  // namespace ipclab::shared_memory
