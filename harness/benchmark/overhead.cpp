@@ -1,10 +1,14 @@
 #include "harness/benchmark/overhead.hpp"
 
 #include "harness/benchmark/attempt.hpp"
+#include "harness/benchmark/by_hand.hpp"
 #include "harness/session.hpp"
 #include "harness/statistics.hpp"
+#include "mechanisms/message_queues/posix_mq.hpp"
+#include "mechanisms/message_queues/sysv_mq.hpp"
 #include "mechanisms/pipes/pipe.hpp"
 #include "mechanisms/rings/spsc_ring.hpp"
+#include "mechanisms/sockets/unix_stream.hpp"
 #include "mechanisms/waiting/spin.hpp"
 
 #include <fmt/format.h>
@@ -12,162 +16,14 @@
 #include <alloca.h>
 #include <array>
 #include <cmath>
+#include <concepts>
 #include <numbers>
-#include <sys/uio.h>
-#include <unistd.h>
 
 namespace ipclab {
 namespace {
 
 /// The loops that the same two processes run in turn, over the same descriptors or shared memory.
-enum Variant : int { the_harness, by_hand, the_harness_again, unframed };
-
-// ---------------------------------------------------------------------------------------------
-// By hand: what somebody would write who has only a pipe to measure, or only this ring. The
-// payload's kernels and the buffers are the harness's own; all else is spelled out.
-
-struct PipeByHand {
-    int input;
-    int output;
-    Bytes out;
-    Bytes in;
-    bool framed;
-    std::uint64_t mismatches = 0;
-};
-
-/// Drops the first `n` bytes of what two parts describe.
-void drop(iovec (&parts)[2], std::size_t n) {
-    const std::size_t first = std::min(n, parts[0].iov_len);
-    parts[0].iov_base = static_cast<char*>(parts[0].iov_base) + first;
-    parts[0].iov_len -= first;
-    parts[1].iov_base = static_cast<char*>(parts[1].iov_base) + (n - first);
-    parts[1].iov_len -= n - first;
-}
-
-void write_framed(int fd, void* message, std::size_t bytes) {
-    std::uint64_t length = bytes;
-    iovec parts[2] = {{&length, sizeof length}, {message, bytes}};
-    for (std::size_t left = sizeof length + bytes; left > 0;) {
-        const ssize_t n = ::writev(fd, parts, 2);
-        if (n == -1 && errno == EINTR) continue;
-        if (n == -1) throw SystemError("writev", errno);
-        left -= static_cast<std::size_t>(n);
-        if (left > 0) drop(parts, static_cast<std::size_t>(n));
-    }
-}
-
-/// The buffer is as large as the messages, so what comes after stays in the pipe.
-std::size_t read_framed(int fd, void* message, std::size_t bytes) {
-    std::uint64_t length = 0;
-    iovec parts[2] = {{&length, sizeof length}, {message, bytes}};
-    for (std::size_t got = 0; got < sizeof length || got < sizeof length + length;) {
-        const ssize_t n = ::readv(fd, parts, 2);
-        if (n == -1 && errno == EINTR) continue;
-        if (n == -1) throw SystemError("readv", errno);
-        if (n == 0) throw Closed("readv");
-        got += static_cast<std::size_t>(n);
-        drop(parts, static_cast<std::size_t>(n));
-    }
-    return length;
-}
-
-void write_unframed(int fd, const std::byte* message, std::size_t bytes) {
-    while (bytes > 0) {
-        const ssize_t n = ::write(fd, message, bytes);
-        if (n == -1 && errno == EINTR) continue;
-        if (n == -1) throw SystemError("write", errno);
-        message += n;
-        bytes -= static_cast<std::size_t>(n);
-    }
-}
-
-std::size_t read_unframed(int fd, std::byte* message, std::size_t bytes) {
-    for (std::size_t left = bytes; left > 0;) {
-        const ssize_t n = ::read(fd, message, left);
-        if (n == -1 && errno == EINTR) continue;
-        if (n == -1) throw SystemError("read", errno);
-        if (n == 0) throw Closed("read");
-        message += n;
-        left -= static_cast<std::size_t>(n);
-    }
-    return bytes;
-}
-
-void say(PipeByHand& pipe, std::uint64_t sequence) {
-    payload::fill(pipe.out, sequence);
-    if (pipe.framed)
-        write_framed(pipe.output, pipe.out.data(), pipe.out.size());
-    else
-        write_unframed(pipe.output, pipe.out.data(), pipe.out.size());
-}
-
-void hear(PipeByHand& pipe, std::uint64_t sequence) {
-    const std::size_t length = pipe.framed
-                                   ? read_framed(pipe.input, pipe.in.data(), pipe.in.size())
-                                   : read_unframed(pipe.input, pipe.in.data(), pipe.in.size());
-    if (length != pipe.in.size() || !payload::check(pipe.in, sequence)) ++pipe.mismatches;
-}
-
-void converse_by_hand(PipeByHand& pipe, Pattern pattern, Side side, std::uint64_t first,
-                      std::uint64_t end) {
-    if (pattern == Pattern::ping_pong && side == Side::initiator)
-        for (std::uint64_t i = first; i < end; ++i) {
-            say(pipe, i);
-            hear(pipe, i);
-        }
-    else if (pattern == Pattern::ping_pong)
-        for (std::uint64_t i = first; i < end; ++i) {
-            hear(pipe, i);
-            say(pipe, i);
-        }
-    else if (side == Side::initiator)
-        for (std::uint64_t i = first; i < end; ++i) say(pipe, i);
-    else
-        for (std::uint64_t i = first; i < end; ++i) hear(pipe, i);
-}
-
-template <class Endpoint>
-struct RingByHand {
-    Endpoint& ring;
-    std::size_t bytes;
-    std::uint64_t mismatches = 0;
-};
-
-template <class Endpoint>
-void converse_by_hand(RingByHand<Endpoint>& talk, Pattern pattern, Side side, std::uint64_t first,
-                      std::uint64_t end) {
-    Endpoint& ring = talk.ring;
-    const std::size_t bytes = talk.bytes;
-    std::uint64_t mismatches = 0;
-    if (pattern == Pattern::ping_pong && side == Side::initiator)
-        for (std::uint64_t i = first; i < end; ++i) {
-            payload::fill(ring.loan(bytes), i);
-            ring.publish(bytes);
-            const View message = ring.take();
-            if (message.size() != bytes || !payload::check(message, i)) ++mismatches;
-            ring.release();
-        }
-    else if (pattern == Pattern::ping_pong)
-        for (std::uint64_t i = first; i < end; ++i) {
-            const View message = ring.take();
-            if (message.size() != bytes || !payload::check(message, i)) ++mismatches;
-            ring.release();
-            payload::fill(ring.loan(bytes), i);
-            ring.publish(bytes);
-        }
-    else if (side == Side::initiator)
-        for (std::uint64_t i = first; i < end; ++i) {
-            payload::fill(ring.loan(bytes), i);
-            ring.publish(bytes);
-        }
-    else
-        for (std::uint64_t i = first; i < end; ++i) {
-            const View message = ring.take();
-            if (message.size() != bytes || !payload::check(message, i)) ++mismatches;
-            ring.release();
-        }
-    talk.mismatches = mismatches;
-}
+enum Variant : int { the_harness, spelled_out, the_harness_again, unframed };
 
 // ---------------------------------------------------------------------------------------------
 
@@ -209,25 +65,47 @@ class OverheadSubject : public Subject {
         player.answer();  // attached
         player.serve([&](const Order& order) {
             if (order.variant == the_harness || order.variant == the_harness_again)
-                return player.play(endpoint, what_.pattern, what_.size_bytes, order.leg);
+                return play(player, endpoint, order.leg);
             auto talk = talk_by_hand(player, endpoint, order.variant);
             const std::uint64_t end = order.leg.first + order.leg.messages;
             player.measure([&] {
-                converse_by_hand(talk, what_.pattern, player.side(), order.leg.first, end);
+                by_hand::converse_by_hand(talk, what_.pattern, player.side(), order.leg.first, end);
             });
             player.report().samples = 0;
             player.report().mismatches = talk.mismatches;
         });
     }
 
-    auto talk_by_hand(Player& player, Pipe::Endpoint& pipe, int variant) {
-        const auto [out, in] = player.scratch(what_.size_bytes);
-        return PipeByHand{pipe.stream().input(), pipe.stream().output(), out, in,
-                          variant != unframed};
-    }
     template <class Endpoint>
-    auto talk_by_hand(Player&, Endpoint& ring, int) {
-        return RingByHand<Endpoint>{ring, what_.size_bytes};
+    auto talk_by_hand(Player& player, Endpoint& endpoint, int variant) {
+        const auto [out, in] = player.scratch(what_.size_bytes);
+        const std::vector<std::byte> piece(
+            endpoint.message_bytes_max() < what_.size_bytes ? endpoint.message_bytes_max() : 0);
+        if constexpr (requires { endpoint.stream(); })
+            return by_hand::StreamByHand{endpoint.stream().input(), endpoint.stream().output(), out,
+                                         in, variant != unframed};
+        else if constexpr (std::same_as<M, PosixMq>)
+            return by_hand::PosixMqByHand{
+                endpoint.input(), endpoint.output(), out, in, endpoint.message_bytes_max(), piece};
+        else if constexpr (std::same_as<M, SysvMq>)
+            return by_hand::SysvMqByHand{endpoint.id(),
+                                         endpoint.to_peer(),
+                                         endpoint.to_me(),
+                                         out,
+                                         in,
+                                         endpoint.message_bytes_max(),
+                                         piece};
+        else
+            return by_hand::RingByHand<Endpoint>{endpoint, what_.size_bytes};
+    }
+
+    /// The harness's own loop, over rounds where it would take those.
+    template <class Endpoint>
+    void play(Player& player, Endpoint& endpoint, const Leg& leg) {
+        if (what_.size_bytes <= endpoint.message_bytes_max())
+            return player.play(endpoint, what_.pattern, what_.size_bytes, leg);
+        Rounds rounds(endpoint);
+        player.play(rounds, what_.pattern, what_.size_bytes, leg);
     }
 
     Comparison what_;
@@ -314,13 +192,13 @@ Figures compare(const Comparison& what) {
         OverheadSubject<M> subject(what, pair);
         Session session(subject, cpus_for(what.placement), memory);
         Comparer comparer(session, what.pattern);
-        const auto harness_to_hand = comparer.compare(the_harness, by_hand);
+        const auto harness_to_hand = comparer.compare(the_harness, spelled_out);
         figures.harness_to_hand.push_back(harness_to_hand.ratio);
         figures.harness_ns.push_back(harness_to_hand.a_ns);
         figures.by_hand_ns.push_back(harness_to_hand.b_ns);
         figures.harness_to_itself.push_back(comparer.compare(the_harness, the_harness_again).ratio);
         if constexpr (std::same_as<M, Pipe>)
-            figures.framed_to_unframed.push_back(comparer.compare(by_hand, unframed).ratio);
+            figures.framed_to_unframed.push_back(comparer.compare(spelled_out, unframed).ratio);
         figures.distance = session.probe().distance;
         session.quit();
     }
@@ -377,6 +255,13 @@ std::vector<OverheadBenchmark> overhead_benchmarks() {
             add("spsc-ring", what,
                 placement == Placement::two_cpus ? measure<SpscRing<Spin>>
                                                  : measure<SpscRing<SpinYield>>);
+        }
+    for (const Placement placement : placements)
+        for (const Comparison& what : {Comparison{Pattern::ping_pong, 64, placement},
+                                       Comparison{Pattern::stream, 65536, placement}}) {
+            add("unix-stream", what, measure<UnixStream>);
+            add("posix-mq", what, measure<PosixMq>);
+            add("sysv-mq", what, measure<SysvMq>);
         }
     return all;
 }

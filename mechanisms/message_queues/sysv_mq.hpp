@@ -87,6 +87,11 @@ class SysvMq {
         /// Of all conversations in the queue together.
         [[nodiscard]] std::size_t capacity_bytes() const { return capacity_bytes_; }
 
+        /// For a program that speaks to the kernel by itself.
+        [[nodiscard]] int id() const { return id_; }
+        [[nodiscard]] Type to_me() const { return mine_; }
+        [[nodiscard]] Type to_peer() const { return theirs_; }
+
       private:
         static Type address_of(Role role) {
             return 1 + 2 * Type{role.index} + (role.side == Side::initiator ? 0 : 1);
