@@ -9,7 +9,7 @@
 //
 //   create    mq_open(3) with O_CREAT, twice: a queue for each direction
 //   attach    mq_open(3) by name
-//   exchange  mq_timedsend(3), mq_timedreceive(3)
+//   exchange  mq_send(3), mq_receive(3)
 //   detach    mq_close(3)
 //   destroy   mq_unlink(3), without which the queue stays until the next boot
 #pragma once
@@ -19,8 +19,8 @@
 #include "mechanisms/os/fd.hpp"
 #include "mechanisms/os/mapping.hpp"
 #include "mechanisms/os/named_object.hpp"
-#include "mechanisms/os/patience.hpp"
 #include "mechanisms/os/posix_mq_object.hpp"
+#include "mechanisms/os/tick.hpp"
 
 #include <fcntl.h>
 #include <mqueue.h>
@@ -47,23 +47,24 @@ class PosixMq {
                     "mq_send",
                     fmt::format("the queue takes messages of up to {} bytes", message_bytes_max()),
                     EMSGSIZE);
-            Wait wait("mq_timedsend", timeout_, &peer_);
+            // Not mq_timedsend(3): its timer costs whoever sleeps a tenth of a round trip.
+            tick_this_thread();
+            Wait wait("mq_send", timeout_, &peer_);
             const auto* bytes = reinterpret_cast<const char*>(out.data());
-            while (::mq_timedsend(to_peer_.get(), bytes, out.size(), priority.value,
-                                  send_glance_.get()) == -1)
-                look_around("mq_timedsend", wait, send_glance_);
+            while (::mq_send(to_peer_.get(), bytes, out.size(), priority.value) == -1)
+                look_around("mq_send", wait);
         }
 
         /// The kernel insists on a buffer for the largest message. A smaller one is filled from a
         /// bounce buffer, at the price of a copy.
         std::size_t receive(Bytes in) {
-            Wait wait("mq_timedreceive", timeout_, &peer_);
+            tick_this_thread();
+            Wait wait("mq_receive", timeout_, &peer_);
             const Bytes room = in.size() >= message_bytes_max() ? in : Bytes(bounce_);
             auto* bytes = reinterpret_cast<char*>(room.data());
             ssize_t got = 0;
-            while ((got = ::mq_timedreceive(from_peer_.get(), bytes, room.size(), nullptr,
-                                            receive_glance_.get())) == -1)
-                look_around("mq_timedreceive", wait, receive_glance_);
+            while ((got = ::mq_receive(from_peer_.get(), bytes, room.size(), nullptr)) == -1)
+                look_around("mq_receive", wait);
             const auto size = static_cast<std::size_t>(got);
             if (size > in.size()) throw Refused::too_small("mq_receive", size, in.size());
             if (room.data() != in.data()) std::memcpy(in.data(), room.data(), size);
@@ -81,10 +82,9 @@ class PosixMq {
         [[nodiscard]] mqd_t output() const { return to_peer_.get(); }
 
       private:
-        static void look_around(const char* call, Wait& wait, GlanceTime& glance) {
-            if (errno != ETIMEDOUT && errno != EINTR) throw SystemError(call, errno);
+        static void look_around(const char* call, Wait& wait) {
+            if (errno != EINTR) throw SystemError(call, errno);
             wait.glance();
-            glance.renew();
         }
 
         Fd to_peer_;
@@ -93,8 +93,6 @@ class PosixMq {
         std::chrono::milliseconds timeout_;
         mq_attr limits_{};
         std::vector<std::byte> bounce_;
-        GlanceTime send_glance_{CLOCK_REALTIME};
-        GlanceTime receive_glance_{CLOCK_REALTIME};
     };
 
     static PosixMq create(const Needs& needs) {
