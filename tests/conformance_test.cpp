@@ -7,6 +7,7 @@
 #include "mechanisms/rounds.hpp"
 #include "mechanisms/shared_memory/posix_shm.hpp"
 #include "mechanisms/waiting/futex.hpp"
+#include "mechanisms/waiting/posix_semaphores.hpp"
 #include "mechanisms/waiting/spin.hpp"
 #include "tests/support/leftovers.hpp"
 #include "tests/support/messages.hpp"
@@ -184,6 +185,7 @@ class Conformance : public testing::TestWithParam<Entry> {
   protected:
     void SetUp() override {
         if (const auto why = why_exempt_from_messages(GetParam())) GTEST_SKIP() << *why;
+        if (const auto why = why_impossible(GetParam())) GTEST_SKIP() << *why;
     }
     void TearDown() override {
         EXPECT_THAT(objects_of(::getpid()), IsEmpty());
@@ -246,6 +248,12 @@ class Conformance : public testing::TestWithParam<Entry> {
             EXPECT_GE(waited, deadline);
             EXPECT_LT(waited, deadline + 500ms);
         });
+    }
+
+    /// Why it is not asked what a kill in the middle of a call does.
+    static std::optional<std::string> why_exempt_from_kills() {
+        if (GetParam().facts.after_a_kill == AfterAKill::survivor_is_told) return std::nullopt;
+        return "as its lesson tells, who is left may hang (shown under a watchdog elsewhere)";
     }
 
     /// A kernel object that outlives its users has no end of file: what is known of a peer is what
@@ -332,12 +340,14 @@ TEST_P(Conformance, IsToldWhenThePeerIsKilledWhileWeAreBlockedInSend) {
 }
 
 TEST_P(Conformance, IsToldWhenThePeerIsKilledWhileItListens) {
+    if (const auto why = why_exempt_from_kills()) GTEST_SKIP() << *why;
     expect_told_of_a_death(listen_for_ever, [](AnyEndpoint& endpoint) {
         for (Speaker speaker(endpoint);;) speaker.say(small);
     });
 }
 
 TEST_P(Conformance, IsToldWhenThePeerIsKilledWhileItSpeaks) {
+    if (const auto why = why_exempt_from_kills()) GTEST_SKIP() << *why;
     expect_told_of_a_death(speak_for_ever, [](AnyEndpoint& endpoint) {
         for (Listener listener(endpoint);;) listener.hear(small);
     });
@@ -442,9 +452,10 @@ struct RawMemory {
 constexpr std::uint64_t lengths_too_large[] = {65537, 1ULL << 32, 1ULL << 63, ~0ULL, ~0ULL - 7};
 
 TEST(HostilePeer, NamesALengthThatTheMailboxCannotHold) {
-    constexpr std::size_t message_bytes_offset = 128;
+    constexpr std::size_t message_bytes_offset = 0;
     for (const std::uint64_t length : lengths_too_large) {
-        PosixShm mechanism = PosixShm::create({});
+        using Mailboxes = PosixShm<PosixSemaphores>;
+        Mailboxes mechanism = Mailboxes::create({});
         auto initiator = mechanism.attach({Side::initiator});
         auto responder = mechanism.attach({Side::responder});
         initiator.loan(8);

@@ -118,7 +118,7 @@ class Run(unittest.TestCase):
         self.assertIn("sleeps", row["label"])
 
     def test_stream_has_both_sides_counters(self):
-        row, = rows("--benchmark_filter=^posix-shm/stream/4096/in_place/same_cpu",
+        row, = rows("--benchmark_filter=^posix-shm/semaphore/stream/4096/in_place/same_cpu",
                     "--benchmark_min_time=0.02")
         self.check_counters(row, messages_per_iteration=1, size_bytes=4096)
 

@@ -226,7 +226,7 @@ class List(unittest.TestCase):
         self.mechanisms = list(dict.fromkeys(re.findall(r"(?m)^\| `([^`]+)` \|", self.page)))
 
     def test_holds_the_mechanisms(self):
-        for name in ("pipe", "unix-stream", "posix-mq", "posix-shm", "spsc-ring/spin",
+        for name in ("pipe", "unix-stream", "posix-mq", "posix-shm/semaphore", "spsc-ring/spin",
                      "spsc-ring/futex"):
             self.assertIn(name, self.mechanisms)
 
@@ -340,7 +340,7 @@ class Interrupted(WithFolder):
         file = self.folder / "slow.toml"
         file.write_text(re.sub(r"(?m)^batch = .*$", 'batch = "400 ms"', quick))
         self.interrupt(lambda pid: os.killpg(pid, signal.SIGINT), str(file), "--mechanism",
-                       "posix-shm,pipe")
+                       "posix-shm/semaphore,pipe")
 
     def test_at_any_moment(self):
         moments = random.Random(2)

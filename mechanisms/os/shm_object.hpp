@@ -5,6 +5,7 @@
 #include "mechanisms/mechanism.hpp"
 #include "mechanisms/os/error.hpp"
 #include "mechanisms/os/fd.hpp"
+#include "mechanisms/os/limits.hpp"
 #include "mechanisms/os/named_object.hpp"
 
 #include <fcntl.h>
@@ -29,14 +30,32 @@ inline std::string shm_name_for(const Needs& needs, const std::string& word) {
     return needs.address.name.empty() ? fresh_name(word) : shm_name(needs.address.name);
 }
 
+/// Gives a new object all of its pages, and so its size (posix_fallocate(3)). Throws LimitReached
+/// when the file system of `path` has not that many left.
+inline void allocate(const Fd& object, std::size_t bytes, const std::string& path) {
+    // A signal interrupts the call, which then begins anew: not more at a time than comes between
+    // two ticks of a clock (tick.hpp).
+    constexpr std::size_t step_bytes = std::size_t{16} << 20;
+    const Limit room = limits::free_bytes_at(path);
+    for (std::size_t done = 0; done < bytes;) {
+        const std::size_t step = std::min(step_bytes, bytes - done);
+        const int error =
+            ::posix_fallocate(object.get(), static_cast<off_t>(done), static_cast<off_t>(step));
+        if (error == 0) done += step;
+        if (error == 0 || error == EINTR) continue;
+        if (error != ENOSPC) throw SystemError("posix_fallocate", error);
+        room.admit(bytes, "posix_fallocate", error);
+        throw room.reached("posix_fallocate", error);
+    }
+}
+
 /// Makes /dev/shm/<name>, which must not exist, with mode 0600 under any umask and all of its
-/// pages.
+/// pages. Throws LimitReached when /dev/shm is full.
 inline Fd create_shm_object(const std::string& name, std::size_t bytes) {
     Fd object(must(::shm_open(fmt::format("/{}", name).c_str(), O_CREAT | O_EXCL | O_RDWR, 0600),
                    "shm_open"));
     must(::fchmod(object.get(), 0600), "fchmod");
-    if (const int error = ::posix_fallocate(object.get(), 0, static_cast<off_t>(bytes)); error != 0)
-        throw SystemError("posix_fallocate", error);
+    allocate(object, bytes, "/dev/shm");
     return object;
 }
 

@@ -4,9 +4,23 @@
 #include "mechanisms/mechanism_list.hpp"
 #include "mechanisms/shared_memory/boost_shm.hpp"
 #include "mechanisms/shared_memory/posix_shm.hpp"
+#include "mechanisms/waiting/condvar_semaphores.hpp"
+#include "mechanisms/waiting/eventfd_semaphores.hpp"
+#include "mechanisms/waiting/flag_semaphores.hpp"
+#include "mechanisms/waiting/futex_semaphores.hpp"
+#include "mechanisms/waiting/posix_semaphores.hpp"
+#include "mechanisms/waiting/sysv_semaphores.hpp"
 
 namespace ipclab::shared_memory {
 
-using Family = MechanismList<PosixShm, BoostShm>;
+using Family = MechanismList<PosixShm<PosixSemaphores>,            //
+                             PosixShm<CondvarSemaphores>,          //
+                             PosixShm<SpinThenFutexSemaphores>,    //
+                             PosixShm<PureFutexSemaphores>,        //
+                             PosixShm<FlagSemaphores<Spin>>,       //
+                             PosixShm<FlagSemaphores<SpinYield>>,  //
+                             PosixShm<SysvSemaphores>,             //
+                             PosixShm<EventfdSemaphores>,          //
+                             BoostShm>;
 
 }  // namespace ipclab::shared_memory

@@ -40,6 +40,15 @@ std::optional<std::string> why_exempt_from_messages(const Entry& entry) {
     return std::nullopt;
 }
 
+std::optional<std::string> why_impossible(const Entry& entry) {
+    try {
+        (void)entry.create({});
+        return std::nullopt;
+    } catch (const Unsupported& reason) {
+        return reason.what();
+    }
+}
+
 std::vector<Entry> catalog_where(const std::function<bool(const Entry&)>& holds) {
     std::vector<Entry> found;
     std::copy_if(catalog().begin(), catalog().end(), std::back_inserter(found), holds);

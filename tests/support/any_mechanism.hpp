@@ -84,6 +84,9 @@ struct Entry {
 /// Why the contract of messages does not hold for this one; nothing where it does.
 std::optional<std::string> why_exempt_from_messages(const Entry& entry);
 
+/// Why this machine cannot make one; nothing where it can.
+std::optional<std::string> why_impossible(const Entry& entry);
+
 /// All of them, in the catalogue's order.
 const std::vector<Entry>& catalog();
 /// Those of which something holds.
