@@ -2,12 +2,11 @@
 // spells these calls out.
 #pragma once
 
-#include "mechanisms/mechanism.hpp"
 #include "mechanisms/os/error.hpp"
 #include "mechanisms/os/fd.hpp"
 #include "mechanisms/os/limits.hpp"
-#include "mechanisms/os/named_object.hpp"
 
+#include <algorithm>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <string>
@@ -15,20 +14,6 @@
 #include <sys/stat.h>
 
 namespace ipclab {
-
-/// The name of the object that `name` means: shm_open(3) wants a slash before it, people and the
-/// registry do not.
-inline std::string shm_name(const std::string& name) {
-    std::string without = name.substr(name.starts_with('/') ? 1 : 0);
-    if (without.empty() || without.find('/') != std::string::npos)
-        throw Refused("shm_open", fmt::format("\"{}\" is no name of shared memory", name), EINVAL);
-    return without;
-}
-
-/// The name that the user asks for, or a fresh one with `word` in it.
-inline std::string shm_name_for(const Needs& needs, const std::string& word) {
-    return needs.address.name.empty() ? fresh_name(word) : shm_name(needs.address.name);
-}
 
 /// Gives a new object all of its pages, and so its size (posix_fallocate(3)). Throws LimitReached
 /// when the file system of `path` has not that many left.

@@ -101,8 +101,9 @@ class SpscRing {
 
     static SpscRing create(const Needs& needs) {
         SpscRing made(needs.timeout, {object_name(needs.address.name, "spsc-ring")});
-        const std::size_t asked =
-            needs.capacity_bytes > 0 ? needs.capacity_bytes : default_capacity_bytes;
+        const std::size_t asked = needs.capacity_bytes > 0
+                                      ? ring_record::bytes(needs.capacity_bytes)
+                                      : default_capacity_bytes;
         // Two of the largest messages: one to be read while the next is written.
         const std::size_t capacity = std::bit_ceil(
             std::max({asked, 2 * ring_record::bytes(needs.message_bytes_max), page_bytes()}));

@@ -14,6 +14,7 @@
 #pragma once
 
 #include "mechanisms/os/joined.hpp"
+#include "mechanisms/os/named_object.hpp"
 #include "mechanisms/os/shm_object.hpp"
 #include "mechanisms/shared_memory/mailbox.hpp"
 
@@ -27,7 +28,7 @@ class PosixShm {
     using Endpoint = Mailbox<Set>;
 
     static PosixShm create(const Needs& needs) {
-        PosixShm made(needs.timeout, shm_name_for(needs, "posix-shm"));
+        PosixShm made(needs.timeout, object_name(needs.address.name, "posix-shm"));
         const std::size_t bytes = Endpoint::bytes_for(needs);
         made.presence_ = Presence::create(made.name_);
         made.object_ = NamedObject(ObjectKind::posix_shm, made.name_);
@@ -41,7 +42,7 @@ class PosixShm {
         return made;
     }
     static PosixShm open(const Address& where, const Needs& needs) requires(Set::by_address) {
-        return {needs.timeout, shm_name(where.name)};
+        return {needs.timeout, object_name(where.name, "posix-shm")};
     }
     [[nodiscard]] Address address() const requires(Set::by_address) { return {name_}; }
 
