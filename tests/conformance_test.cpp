@@ -250,12 +250,6 @@ class Conformance : public testing::TestWithParam<Entry> {
         });
     }
 
-    /// Why it is not asked what a kill in the middle of a call does.
-    static std::optional<std::string> why_exempt_from_kills() {
-        if (GetParam().facts.after_a_kill == AfterAKill::survivor_is_told) return std::nullopt;
-        return "as its lesson tells, who is left may hang (shown under a watchdog elsewhere)";
-    }
-
     /// A kernel object that outlives its users has no end of file: what is known of a peer is what
     /// it wrote about itself, and who was killed did not say goodbye. A stream ends in the same way
     /// whether its writer was killed or closed it; some streams tell more.
@@ -340,14 +334,12 @@ TEST_P(Conformance, IsToldWhenThePeerIsKilledWhileWeAreBlockedInSend) {
 }
 
 TEST_P(Conformance, IsToldWhenThePeerIsKilledWhileItListens) {
-    if (const auto why = why_exempt_from_kills()) GTEST_SKIP() << *why;
     expect_told_of_a_death(listen_for_ever, [](AnyEndpoint& endpoint) {
         for (Speaker speaker(endpoint);;) speaker.say(small);
     });
 }
 
 TEST_P(Conformance, IsToldWhenThePeerIsKilledWhileItSpeaks) {
-    if (const auto why = why_exempt_from_kills()) GTEST_SKIP() << *why;
     expect_told_of_a_death(speak_for_ever, [](AnyEndpoint& endpoint) {
         for (Listener listener(endpoint);;) listener.hear(small);
     });

@@ -110,7 +110,7 @@ class BoostMq {
 
     static BoostMq create(const Needs& needs) {
         namespace boosts = boost::interprocess;
-        BoostMq made(needs.timeout, {shm_name_for(needs, "boost-mq")});
+        BoostMq made(needs.timeout, {object_name(needs.address.name, "boost-mq")});
         const std::size_t room =
             needs.capacity_bytes > 0 ? needs.capacity_bytes : default_room_bytes;
         const std::size_t message_bytes = needs.message_bytes_max > 0
@@ -131,7 +131,7 @@ class BoostMq {
         return made;
     }
     static BoostMq open(const Address& where, const Needs& needs) {
-        return {needs.timeout, {shm_name(where.name)}};
+        return {needs.timeout, {object_name(where.name, "boost-mq")}};
     }
     [[nodiscard]] Address address() const { return where_; }
 

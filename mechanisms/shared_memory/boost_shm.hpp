@@ -179,7 +179,7 @@ class BoostShm {
 
     static BoostShm create(const Needs& needs) {
         namespace boosts = boost::interprocess;
-        BoostShm made(needs.timeout, {shm_name_for(needs, "boost-shm")});
+        BoostShm made(needs.timeout, {object_name(needs.address.name, "boost-shm")});
         const std::size_t capacity =
             needs.capacity_bytes == 0
                 ? std::max(default_capacity_bytes, 2 * needs.message_bytes_max)
@@ -197,7 +197,7 @@ class BoostShm {
         return made;
     }
     static BoostShm open(const Address& where, const Needs& needs) {
-        return {needs.timeout, {shm_name(where.name)}};
+        return {needs.timeout, {object_name(where.name, "boost-shm")}};
     }
     [[nodiscard]] Address address() const { return where_; }
 
