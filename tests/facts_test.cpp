@@ -273,12 +273,13 @@ int print_modes(const Entry& entry, mode_t umask, uid_t uid) {
     for (const std::string& object : objects_of(::getpid(), uid))
         fmt::print("{:o} {}\n", mode_of(object), object);
     std::fflush(stdout);
+    const std::size_t size = entry.notifies ? 0 : 8;
     Process peer = Process::forked([&] {
         const auto endpoint = mechanism->attach({Side::initiator});
-        Speaker(*endpoint).say(8);
+        Speaker(*endpoint).say(size);
     });
     const auto endpoint = mechanism->attach({Side::responder});
-    Listener(*endpoint).hear(8);
+    Listener(*endpoint).hear(size);
     peer.wait();
     fmt::print("600 both sides attached\n");
     return 0;

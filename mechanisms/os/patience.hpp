@@ -15,12 +15,15 @@ namespace ipclab {
 
 constexpr std::chrono::milliseconds glance_interval{50};
 
-/// One wait. Costs nothing unless it lasts. `peer` may be null where the kernel itself tells that
-/// the peer is gone.
+/// One wait. Costs nothing unless it lasts. `peer` tells its state, as Presence::peer() and
+/// Lifeline::peer() do; it may be null where the kernel itself tells that the peer is gone.
 class Wait {
   public:
-    Wait(std::string_view what, std::chrono::milliseconds timeout, const Presence* peer = nullptr)
-        : what_(what), timeout_(timeout), peer_(peer) {}
+    template <class Peer = Presence>
+    Wait(std::string_view what, std::chrono::milliseconds timeout, const Peer* peer = nullptr)
+        : what_(what), timeout_(timeout), peer_(peer), state_of_([](const void* watched) {
+              return static_cast<const Peer*>(watched)->peer();
+          }) {}
 
     /// To be called when a glance_interval, or some thousand turns of a spin loop, brought nothing.
     /// Throws Closed or PeerGone when the peer is no more, TimedOut at the deadline. A peer that
@@ -32,7 +35,7 @@ class Wait {
         next_look_ = now + glance_interval;
         if (last_look_ == PeerState::left) throw Closed(what_);
         if (last_look_ == PeerState::died) throw PeerGone(what_);
-        if (peer_ != nullptr) last_look_ = peer_->peer();
+        if (peer_ != nullptr) last_look_ = state_of_(peer_);
         if (now - started_ >= timeout_) throw TimedOut(what_);
     }
 
@@ -41,7 +44,8 @@ class Wait {
 
     std::string_view what_;
     std::chrono::milliseconds timeout_;
-    const Presence* peer_;
+    const void* peer_;
+    PeerState (*state_of_)(const void* peer);
     Clock::time_point started_{};
     Clock::time_point next_look_{};
     PeerState last_look_ = PeerState::not_here_yet;
