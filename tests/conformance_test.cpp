@@ -74,7 +74,7 @@ constexpr Job both_ways_at_once{"both-ways-at-once", exchange_both_ways};
 
 /// Most messages small, some large, each side in whatever manner comes.
 void exchange_random_sizes(AnyEndpoint& endpoint, Side mine) {
-    constexpr int messages = 100'000;
+    constexpr int messages = 30'000;
     std::mt19937_64 sizes(1);
     const auto draw_size = [&] {
         const auto lot = sizes() % 1000;
