@@ -1,11 +1,16 @@
-// Sockets: two ends of a connection. In the order in which to read them.
+// Sockets: two ends of a connection, or two names. In the order in which to read them.
 #pragma once
 
 #include "mechanisms/mechanism_list.hpp"
+#include "mechanisms/sockets/unix_dgram.hpp"
+#include "mechanisms/sockets/unix_seqpacket.hpp"
 #include "mechanisms/sockets/unix_stream.hpp"
 
 namespace ipclab::sockets {
 
-using Family = MechanismList<UnixStream>;
+using Family = MechanismList<UnixStream,          //
+                             UnixStreamAbstract,  //
+                             UnixSeqpacket,       //
+                             UnixDgram>;
 
 }  // namespace ipclab::sockets
