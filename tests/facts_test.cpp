@@ -128,7 +128,12 @@ TEST_P(FactsOfMessages, CapacityIsWhatGoesUnreadWithoutWaiting) {
             while (speaker.said() < endpoint->largest_messages())
                 ASSERT_NO_THROW(speaker.say(endpoint->largest_message()))
                     << "after " << speaker.said() << " messages";
-            EXPECT_THROW(speaker.say(1), TimedOut);
+            // TCP's two buffers hold up to as much again, as segments happen to fall.
+            const bool roughly = facts().name == "tcp";
+            const std::size_t more_bytes = roughly ? endpoint->capacity_bytes() / 4 : 1;
+            EXPECT_THROW(for (int more = 0; more < (roughly ? 5 : 1); ++more)
+                             speaker.say(more_bytes),
+                         TimedOut);
         }
 }
 

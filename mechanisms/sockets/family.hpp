@@ -1,7 +1,10 @@
 // Sockets: two ends of a connection, or two names. In the order in which to read them.
 #pragma once
 
+#include "mechanisms/credited.hpp"
 #include "mechanisms/mechanism_list.hpp"
+#include "mechanisms/sockets/tcp.hpp"
+#include "mechanisms/sockets/udp.hpp"
 #include "mechanisms/sockets/unix_dgram.hpp"
 #include "mechanisms/sockets/unix_seqpacket.hpp"
 #include "mechanisms/sockets/unix_stream.hpp"
@@ -11,6 +14,9 @@ namespace ipclab::sockets {
 using Family = MechanismList<UnixStream,          //
                              UnixStreamAbstract,  //
                              UnixSeqpacket,       //
-                             UnixDgram>;
+                             UnixDgram,           //
+                             Tcp,                 //
+                             Udp,                 //
+                             Credited<Udp>>;
 
 }  // namespace ipclab::sockets

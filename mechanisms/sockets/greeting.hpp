@@ -23,8 +23,10 @@ namespace ipclab::sockets {
 
 class Greeting {
   public:
-    /// `socket` gives up a blocked call after a glance_interval.
-    Greeting(int socket, Wait& wait) : socket_(socket), wait_(wait) {}
+    /// `socket` gives up a blocked call after a glance_interval. Where nobody has the responder's
+    /// name, that is PeerGone if somebody `was_there`, else SystemError with ECONNREFUSED.
+    Greeting(int socket, Wait& wait, bool was_there = false)
+        : socket_(socket), wait_(wait), was_there_(was_there) {}
 
     /// On a socket that is connected to the responder's.
     void as_initiator() {
@@ -33,9 +35,13 @@ class Greeting {
         while (!hear(welcome));
         say(ready);
     }
-    /// On a socket that has a name and no peer.
-    void as_responder() {
+    /// On a socket that has a name and no peer: gives it one, from which alone it hears from now
+    /// on.
+    void await_the_initiator() {
         while (!hear(hello, true)) continue;
+        was_there_ = true;
+    }
+    void welcome_the_initiator() {
         say(welcome);
         while (!hear(ready)) continue;
     }
@@ -64,13 +70,14 @@ class Greeting {
                (!from_anybody || ::connect(socket_, source, from_size) == 0);
     }
     void look_around(const char* call) const {
-        if (errno == ECONNREFUSED) throw PeerGone(call, errno);
+        if (errno == ECONNREFUSED && was_there_) throw PeerGone(call, errno);
         if (errno != EAGAIN && errno != EINTR) throw_system_error(call, errno);
         wait_.glance();
     }
 
     int socket_;
     Wait& wait_;
+    bool was_there_;
 };
 
 }  // namespace ipclab::sockets

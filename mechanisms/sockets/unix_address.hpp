@@ -37,13 +37,13 @@ class UnixAddress {
 
     /// Enters the name in the registry and binds `socket` to it; a path gets mode 0600.
     [[nodiscard]] NamedObject bind(int socket) const {
-        if (!is_abstract() && exists(ObjectKind::file, text_)) throw taken();
         NamedObject name = is_abstract() ? NamedObject(ObjectKind::abstract_socket, text_.substr(1))
                                          : NamedObject(ObjectKind::file, text_);
         const mode_t umask = ::umask(0177);  // bind makes the file: 0600 from the first moment
         const int bound = ::bind(socket, get(), size());
         ::umask(umask);
-        if (bound == -1 && errno == EADDRINUSE) throw taken();
+        if (bound == -1 && errno == EADDRINUSE)
+            throw Refused("bind", fmt::format("{} is there already", text_), errno);
         must(bound, "bind");
         return name;
     }
@@ -65,9 +65,6 @@ class UnixAddress {
     [[nodiscard]] socklen_t size() const {
         return static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + text_.size() +
                                       (is_abstract() ? 0 : 1));
-    }
-    [[nodiscard]] Refused taken() const {
-        return {"bind", fmt::format("{} is there already", text_), EADDRINUSE};
     }
 
     std::string text_;

@@ -151,7 +151,9 @@ class UnixDgram {
     }
     [[nodiscard]] Fd answer(Wait& wait) {
         if (!socket_) throw Refused("attach", "who opens a socket by its name is the initiator");
-        sockets::Greeting(socket_.get(), wait).as_responder();
+        sockets::Greeting greeting(socket_.get(), wait);
+        greeting.await_the_initiator();
+        greeting.welcome_the_initiator();
         return std::move(socket_);
     }
 
