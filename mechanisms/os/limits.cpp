@@ -15,6 +15,7 @@ Limit sysctl(const std::string& name, int position = 0) {
     std::replace(path.begin(), path.end(), '.', '/');
     path.insert(0, "/proc/sys/");
     std::ifstream file(path);
+    if (!file && errno == EMFILE) throw_system_error(path, errno);
     std::uint64_t value = 0;
     for (int i = 0; i <= position; ++i) file >> value;
     if (!file) throw Unsupported(path, "this kernel was built without it", ENOSYS);

@@ -6,6 +6,7 @@
 // (timer_create(2), SIGEV_THREAD_ID). At 20 ticks a second it costs less than one part in 10,000.
 #pragma once
 
+#include "mechanisms/os/limits.hpp"
 #include "mechanisms/os/patience.hpp"
 
 #include <csignal>
@@ -30,7 +31,11 @@ class Tick {
         event.sigev_signo = SIGRTMAX;
         event._sigev_un._tid = static_cast<pid_t>(::syscall(SYS_gettid));
         timer_t timer{};
-        must(::timer_create(CLOCK_MONOTONIC, &event, &timer), "timer_create");
+        if (::timer_create(CLOCK_MONOTONIC, &event, &timer) == -1) {
+            // Each timer has a signal allotted.
+            if (errno == EAGAIN) throw limits::queued_signals().reached("timer_create", errno);
+            throw SystemError("timer_create", errno);
+        }
         timer_ = timer;
         const timespec interval{0, std::chrono::nanoseconds(glance_interval).count()};
         const itimerspec often{interval, interval};
