@@ -15,23 +15,30 @@
 
 namespace ipclab {
 
-/// Gives a new object all of its pages, and so its size (posix_fallocate(3)). Throws LimitReached
-/// when the file system of `path` has not that many left.
-inline void allocate(const Fd& object, std::size_t bytes, const std::string& path) {
-    // A signal interrupts the call, which then begins anew: not more at a time than comes between
-    // two ticks of a clock (tick.hpp).
+/// Gives a new object all of its pages, and so its size (posix_fallocate(3)). Returns the error, or
+/// 0.
+inline int try_to_allocate(const Fd& object, std::size_t bytes) {
+    // A signal interrupts the call, which then begins anew: so not more at a time than can be done
+    // between two ticks (tick.hpp).
     constexpr std::size_t step_bytes = std::size_t{16} << 20;
-    const Limit room = limits::free_bytes_at(path);
     for (std::size_t done = 0; done < bytes;) {
         const std::size_t step = std::min(step_bytes, bytes - done);
         const int error =
             ::posix_fallocate(object.get(), static_cast<off_t>(done), static_cast<off_t>(step));
         if (error == 0) done += step;
-        if (error == 0 || error == EINTR) continue;
-        if (error != ENOSPC) throw SystemError("posix_fallocate", error);
-        room.admit(bytes, "posix_fallocate", error);
-        throw room.reached("posix_fallocate", error);
+        if (error != 0 && error != EINTR) return error;
     }
+    return 0;
+}
+
+/// Likewise; throws LimitReached when the file system of `path` has not that many bytes left.
+inline void allocate(const Fd& object, std::size_t bytes, const std::string& path) {
+    const Limit room = limits::free_bytes_at(path);
+    const int error = try_to_allocate(object, bytes);
+    if (error == 0) return;
+    if (error != ENOSPC) throw SystemError("posix_fallocate", error);
+    room.admit(bytes, "posix_fallocate", error);
+    throw room.reached("posix_fallocate", error);
 }
 
 /// Makes /dev/shm/<name>, which must not exist, with mode 0600 under any umask and all of its

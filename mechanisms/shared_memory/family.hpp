@@ -3,6 +3,8 @@
 
 #include "mechanisms/mechanism_list.hpp"
 #include "mechanisms/shared_memory/boost_shm.hpp"
+#include "mechanisms/shared_memory/memfd.hpp"
+#include "mechanisms/shared_memory/mmap_file.hpp"
 #include "mechanisms/shared_memory/posix_shm.hpp"
 #include "mechanisms/waiting/condvar_semaphores.hpp"
 #include "mechanisms/waiting/eventfd_semaphores.hpp"
@@ -21,6 +23,9 @@ using Family = MechanismList<PosixShm<PosixSemaphores>,            //
                              PosixShm<FlagSemaphores<SpinYield>>,  //
                              PosixShm<SysvSemaphores>,             //
                              PosixShm<EventfdSemaphores>,          //
+                             Memfd<PageSize::normal>,              //
+                             Memfd<PageSize::huge>,                //
+                             MmapFile,                             //
                              BoostShm>;
 
 }  // namespace ipclab::shared_memory
