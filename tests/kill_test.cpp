@@ -103,6 +103,7 @@ class Kill : public testing::TestWithParam<Entry> {
         if (GetParam().facts.after_a_kill == AfterAKill::survivor_may_hang)
             GTEST_SKIP() << GetParam().facts.name
                          << ": who is left may hang, as its lesson tells and its own test shows";
+        if (const auto why = why_impossible(GetParam())) GTEST_SKIP() << *why;
     }
     void TearDown() override {
         EXPECT_THAT(objects_of(::getpid()), IsEmpty());

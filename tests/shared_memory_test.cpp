@@ -67,6 +67,20 @@ TEST_P(FullDevShm, IsALimitWithARemedy) {
     EXPECT_EQ(status, 0);
 }
 
+/// Asked for before it is taken: otherwise the kernel would kill somebody.
+TEST(TooMuchMemory, IsRefusedBeforeAnyIsTaken) {
+    Needs needs;
+    needs.capacity_bytes = limits::available_memory_bytes().value / 2 + page_bytes();
+    for (const char* name : {"memfd", "posix-shm/futex"}) {
+        const auto start = Clock::now();
+        EXPECT_THROW((void)entry_of(name).create(needs), LimitReached) << name;
+        EXPECT_LT(Clock::now() - start, 1s) << name;
+    }
+    needs.capacity_bytes = std::numeric_limits<std::size_t>::max();
+    for (const char* name : {"memfd", "posix-shm/futex", "mmap-file"})
+        EXPECT_THROW((void)entry_of(name).create(needs), Refused) << name;
+}
+
 // ---------------------------------------------------------------------------------------------
 // memfd.
 

@@ -81,6 +81,17 @@ Limit free_bytes_at(const std::string& path) {
             fmt::format("remove what is not needed there, or mount -o remount,size=… {}", path)};
 }
 
+Limit available_memory_bytes() {
+    std::ifstream file("/proc/meminfo");
+    std::string word;
+    while (file >> word && word != "MemAvailable:") {
+    }
+    std::uint64_t kib = 0;
+    file >> kib;
+    if (!file) throw Unsupported("/proc/meminfo", "it does not tell MemAvailable");
+    return {"MemAvailable in /proc/meminfo (bytes)", kib * 1024, "end what uses memory"};
+}
+
 Limit locked_bytes() { return resource(RLIMIT_MEMLOCK, "RLIMIT_MEMLOCK", " (bytes)", 'l'); }
 Limit queued_signals() { return resource(RLIMIT_SIGPENDING, "RLIMIT_SIGPENDING", "", 'i'); }
 

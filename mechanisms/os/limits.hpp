@@ -55,6 +55,9 @@ Limit sysv_sem_sets();           ///< kernel.sem, 4th figure (SEMMNI)
 /// Bytes that the file system of `path` has left, such as /dev/shm.
 Limit free_bytes_at(const std::string& path);
 
+/// Memory that can be had without pushing out anybody else's: beyond it, the kernel kills.
+Limit available_memory_bytes();
+
 Limit locked_bytes();    ///< RLIMIT_MEMLOCK
 Limit queued_signals();  ///< RLIMIT_SIGPENDING
 

@@ -31,14 +31,35 @@ inline int try_to_allocate(const Fd& object, std::size_t bytes) {
     return 0;
 }
 
-/// Likewise; throws LimitReached when the file system of `path` has not that many bytes left.
+/// Likewise, of a file in the file system of `path`. Throws LimitReached when there are not that
+/// many bytes left in it, before any is taken.
 inline void allocate(const Fd& object, std::size_t bytes, const std::string& path) {
     const Limit room = limits::free_bytes_at(path);
+    room.admit(bytes, "posix_fallocate", ENOSPC);
     const int error = try_to_allocate(object, bytes);
-    if (error == 0) return;
-    if (error != ENOSPC) throw SystemError("posix_fallocate", error);
-    room.admit(bytes, "posix_fallocate", error);
-    throw room.reached("posix_fallocate", error);
+    if (error == ENOSPC) throw room.reached("posix_fallocate", error);  // somebody else was faster
+    if (error != 0) throw SystemError("posix_fallocate", error);
+}
+
+/// Refuses what would have the kernel kill somebody for lack of memory: /dev/shm may be as large as
+/// all there is. Small amounts are not looked at, since looking takes some 50 µs.
+inline void admit_memory(std::size_t bytes) {
+    constexpr std::size_t worth_a_look_bytes = std::size_t{16} << 20;
+    if (bytes > worth_a_look_bytes)
+        limits::available_memory_bytes().admit(bytes, "posix_fallocate", ENOMEM);
+}
+
+/// As allocate(), of memory that lies in no file system.
+inline void allocate_memory(const Fd& object, std::size_t bytes) {
+    admit_memory(bytes);
+    if (const int error = try_to_allocate(object, bytes); error != 0)
+        throw SystemError("posix_fallocate", error);
+}
+
+/// As allocate(), of an object in /dev/shm.
+inline void allocate_in_dev_shm(const Fd& object, std::size_t bytes) {
+    admit_memory(bytes);
+    allocate(object, bytes, "/dev/shm");
 }
 
 /// Makes /dev/shm/<name>, which must not exist, with mode 0600 under any umask and all of its
@@ -47,7 +68,7 @@ inline Fd create_shm_object(const std::string& name, std::size_t bytes) {
     Fd object(must(::shm_open(fmt::format("/{}", name).c_str(), O_CREAT | O_EXCL | O_RDWR, 0600),
                    "shm_open"));
     must(::fchmod(object.get(), 0600), "fchmod");
-    allocate(object, bytes, "/dev/shm");
+    allocate_in_dev_shm(object, bytes);
     return object;
 }
 

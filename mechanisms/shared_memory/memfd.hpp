@@ -113,8 +113,7 @@ class Memfd {
 
     static Fd memory(std::size_t bytes) {
         Fd made(must(::memfd_create("ipclab", MFD_CLOEXEC | MFD_ALLOW_SEALING), "memfd_create"));
-        if (const int error = try_to_allocate(made, bytes); error != 0)
-            throw SystemError("posix_fallocate", error);
+        allocate_memory(made, bytes);
         return made;
     }
 

@@ -37,7 +37,7 @@ class PosixShm {
             "shm_open"));
         must(::fchmod(object.get(), 0600), "fchmod");  // whatever the umask took away
         // Not ftruncate(2): pages that /dev/shm cannot give are refused here, not by SIGBUS later.
-        allocate(object, bytes, "/dev/shm");
+        allocate_in_dev_shm(object, bytes);
         made.semaphores_ = Endpoint::create(Mapping(object.get(), page_bytes()).data());
         return made;
     }
