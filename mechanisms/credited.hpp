@@ -36,9 +36,9 @@
 namespace ipclab {
 
 /// `M` tells `charge(n)`, what a datagram of n bytes costs of a receive buffer at most;
-/// `datagram_bytes_max`; and its facts with credit. When asked for a capacity of n bytes it has a
-/// receive buffer of n bytes at least. Its endpoints send and receive in two parts (udp.hpp).
-template <class M>
+/// and `datagram_bytes_max`. When asked for a capacity of n bytes it has a receive buffer of n
+/// bytes at least. Its endpoints send and receive in two parts (udp.hpp).
+template <class M, const Facts& credited_facts>
 class Credited {
     enum class Kind : std::uint64_t { message, grant, goodbye };
     struct Head {
@@ -214,7 +214,7 @@ class Credited {
     Endpoint attach(Role role) { return {datagrams_, role, window_, timeout_}; }
     void stand_aside() { ipclab::stand_aside(datagrams_); }
 
-    static constexpr Facts facts = M::facts_with_credit;
+    static constexpr Facts facts = credited_facts;
 
   private:
     Credited(M datagrams, const Window& window, std::chrono::milliseconds timeout)

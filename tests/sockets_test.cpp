@@ -1,7 +1,7 @@
 // What sockets promise beyond the common contract: who may come, what is lost and what is not.
-#include "mechanisms/credited.hpp"
 #include "mechanisms/sockets/tcp.hpp"
 #include "mechanisms/sockets/udp.hpp"
+#include "mechanisms/sockets/udp_credit.hpp"
 #include "mechanisms/sockets/unix_dgram.hpp"
 #include "mechanisms/sockets/unix_seqpacket.hpp"
 #include "mechanisms/sockets/unix_stream.hpp"
@@ -133,7 +133,7 @@ TEST(BareUdp, TheKernelChargesNoMoreThanIsTold) {
 /// Both sides send, far more than either has room for, before either receives.
 TEST(CreditedUdp, LosesNothingWhenBothSpeakAtOnce) {
     constexpr std::uint64_t messages = 20'000;
-    Credited<Udp> udp = Credited<Udp>::create({});
+    UdpCredit udp = UdpCredit::create({});
     const auto converse = [](auto& endpoint) {
         auto speaking = std::async(std::launch::async, [&] {
             for (std::uint64_t i = 0; i < messages; ++i) endpoint.send(view_of(i));
@@ -156,7 +156,7 @@ TEST(CreditedUdp, LosesNothingWhenBothSpeakAtOnce) {
 
 template <class M>
 struct Ports : testing::Test {};
-using PortMechanisms = testing::Types<Tcp, Udp, Credited<Udp>>;
+using PortMechanisms = testing::Types<Tcp, Udp, UdpCredit>;
 TYPED_TEST_SUITE(Ports, PortMechanisms);
 
 TYPED_TEST(Ports, OneInUseIsRefusedByNumber) {
@@ -295,8 +295,9 @@ TYPED_TEST(Paths, MayBeAbstractNames) {
 
 /// Both ends in this process.
 template <class M>
-std::size_t capacity_when_asked_for(std::size_t bytes) {
+std::size_t capacity_when_asked_for(std::size_t bytes, std::size_t message_bytes_max = 0) {
     Needs needs;
+    needs.message_bytes_max = message_bytes_max;
     needs.capacity_bytes = bytes;
     M mechanism = M::create(needs);
     auto initiator = std::async(std::launch::async, [&] {
@@ -315,6 +316,10 @@ TYPED_TEST_SUITE(Room, RoomyMechanisms);
 TYPED_TEST(Room, IsNeverLessThanWasAskedFor) {
     for (const std::size_t bytes : {1, 4096, 20'000, 65'536, 100'000, 400'000})
         EXPECT_GE(capacity_when_asked_for<TypeParam>(bytes), bytes);
+}
+
+TYPED_TEST(Room, IsNotLessForSmallMessages) {
+    EXPECT_GE(capacity_when_asked_for<TypeParam>(0, 8), capacity_when_asked_for<TypeParam>(0));
 }
 
 TYPED_TEST(Room, BeyondTheLimitIsRefusedByName) {

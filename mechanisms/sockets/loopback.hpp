@@ -8,6 +8,7 @@
 
 #include <arpa/inet.h>
 #include <charconv>
+#include <linux/sock_diag.h>
 #include <netinet/in.h>
 
 namespace ipclab::sockets {
@@ -48,6 +49,23 @@ inline NamedObject bind_to_port(int socket, const std::string& port, ObjectKind 
     }
     must(::getsockname(socket, reinterpret_cast<sockaddr*>(&where), &size), "getsockname");
     return {kind, port_of(where)};
+}
+
+/// Whether nobody has the UDP port to which `socket` is connected: then bind(2) gets it.
+inline bool peers_udp_port_is_free(int socket) {
+    sockaddr_in peer{};
+    socklen_t size = sizeof peer;
+    must(::getpeername(socket, reinterpret_cast<sockaddr*>(&peer), &size), "getpeername");
+    const Fd probe(must(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), "socket"));
+    return ::bind(probe.get(), pointer_to(peer), size) == 0;
+}
+
+/// How many datagrams the kernel has dropped at this socket, for want of room.
+inline std::uint32_t dropped_so_far(int socket) {
+    std::uint32_t figures[SK_MEMINFO_VARS]{};
+    socklen_t size = sizeof figures;
+    must(::getsockopt(socket, SOL_SOCKET, SO_MEMINFO, figures, &size), "getsockopt(SO_MEMINFO)");
+    return figures[SK_MEMINFO_DROPS];
 }
 
 }  // namespace ipclab::sockets

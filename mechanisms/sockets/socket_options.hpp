@@ -6,6 +6,8 @@
 #include "mechanisms/os/patience.hpp"
 
 #include <climits>
+#include <memory>
+#include <mutex>
 #include <sys/socket.h>
 
 namespace ipclab::sockets {
@@ -62,10 +64,27 @@ constexpr std::size_t with_book_keeping(std::size_t bytes) { return bytes + byte
 /// For sockets whose messages are as large as their send buffer admits. A larger message than the
 /// limit admits travels in rounds; a larger capacity is refused.
 inline void ask_for_room(int socket, const Needs& needs) {
-    if (needs.message_bytes_max > needs.capacity_bytes)
-        try_buffer(socket, Buffer::send, with_book_keeping(needs.message_bytes_max));
-    else if (needs.capacity_bytes > 0)
+    if (needs.capacity_bytes > 0)
         ask_for_buffer(socket, Buffer::send, with_book_keeping(needs.capacity_bytes));
+    const std::size_t message = with_book_keeping(needs.message_bytes_max);
+    if (message > buffer_bytes(socket, Buffer::send)) try_buffer(socket, Buffer::send, message);
 }
+
+/// Something that takes a while to find out, and is when somebody first asks, in whatever thread.
+template <class T>
+class OnDemand {
+  public:
+    const T& get(auto&& find_out) const {
+        std::call_once(state_->once, [&] { state_->value = find_out(); });
+        return state_->value;
+    }
+
+  private:
+    struct State {
+        std::once_flag once;
+        T value{};
+    };
+    std::unique_ptr<State> state_ = std::make_unique<State>();
+};
 
 }  // namespace ipclab::sockets

@@ -113,11 +113,12 @@ class Tcp {
     /// accepted sockets have their listener's.
     [[nodiscard]] Fd socket() const {
         Fd made(must(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket"));
-        const std::size_t bytes = needs_.capacity_bytes > 0
-                                      ? needs_.capacity_bytes + sizeof(FramedStream::Length)
-                                      : default_buffer_bytes;
-        sockets::ask_for_buffer(made.get(), sockets::Buffer::send, bytes);
-        sockets::ask_for_buffer(made.get(), sockets::Buffer::receive, bytes);
+        for (const auto which : {sockets::Buffer::send, sockets::Buffer::receive})
+            if (needs_.capacity_bytes > 0)
+                sockets::ask_for_buffer(made.get(), which,
+                                        needs_.capacity_bytes + sizeof(FramedStream::Length));
+            else
+                sockets::try_buffer(made.get(), which, default_buffer_bytes);
         return connected(std::move(made));
     }
     static Fd connected(Fd socket) {

@@ -6,7 +6,7 @@
 // never waits, is not told. The receiver's kernel counts what it dropped, and says so along with
 // the next datagram (SO_RXQ_OVFL): `receive` then throws Lost, with the number, and gives that
 // datagram at the next call. A conversation that must not lose anything needs flow control above
-// this: see credited.hpp, and "udp/credit".
+// this: see "udp/credit" (udp_credit.hpp).
 //
 // Both sockets are connected, and the kernel turns away datagrams from elsewhere. There is no end
 // of file; a datagram to a port that nobody has comes back as ECONNREFUSED.
@@ -23,7 +23,7 @@
 #include "mechanisms/sockets/greeting.hpp"
 #include "mechanisms/sockets/loopback.hpp"
 
-#include <linux/sock_diag.h>
+#include <optional>
 #include <sys/uio.h>
 #include <vector>
 
@@ -88,14 +88,9 @@ class Udp {
                 look_around(wait, is_gone);
             const auto size = static_cast<std::size_t>(got);
             if (size < head.size()) throw Refused("recvmsg", "a datagram without a header");
-            const cmsghdr* note = CMSG_FIRSTHDR(&message);
-            if (note != nullptr && note->cmsg_type == SO_RXQ_OVFL) {
-                std::uint32_t dropped = 0;
-                std::memcpy(&dropped, CMSG_DATA(note), sizeof dropped);
-                if (dropped != dropped_) {
-                    keep(head, body.first(std::min(body.size(), size - head.size())), size);
-                    throw_lost(dropped);
-                }
+            if (const std::uint32_t dropped = dropped_before(message); is_news(dropped)) {
+                keep(head, body.first(std::min(body.size(), size - head.size())), size);
+                throw_lost(dropped);
             }
             return size - head.size();
         }
@@ -117,18 +112,22 @@ class Udp {
             if (error != EAGAIN && error != EINTR && error != ECONNREFUSED)
                 throw_system_error("recvmsg", error);
             if (is_gone) throw PeerGone("recvmsg", error == ECONNREFUSED ? error : 0);
-            if (const std::uint32_t dropped = dropped_so_far(socket_.get()); dropped != dropped_)
+            if (const auto dropped = sockets::dropped_so_far(socket_.get()); is_news(dropped))
                 throw_lost(dropped);
-            is_gone = error == ECONNREFUSED || peers_port_is_free();
+            is_gone = error == ECONNREFUSED || sockets::peers_udp_port_is_free(socket_.get());
             wait.glance();
         }
-        [[nodiscard]] bool peers_port_is_free() const {
-            sockaddr_in peer{};
-            socklen_t size = sizeof peer;
-            must(::getpeername(socket_.get(), reinterpret_cast<sockaddr*>(&peer), &size),
-                 "getpeername");
-            const Fd probe(must(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), "socket"));
-            return ::bind(probe.get(), sockets::pointer_to(peer), size) == 0;
+        /// As the kernel noted it when it queued the datagram; it says nothing while that is 0.
+        [[nodiscard]] std::uint32_t dropped_before(const msghdr& message) const {
+            const cmsghdr* note = CMSG_FIRSTHDR(&message);
+            if (note == nullptr || note->cmsg_type != SO_RXQ_OVFL) return dropped_;
+            std::uint32_t dropped = 0;
+            std::memcpy(&dropped, CMSG_DATA(note), sizeof dropped);
+            return dropped;
+        }
+        /// The count turns over; and what was queued while we looked may carry an older one.
+        [[nodiscard]] bool is_news(std::uint32_t dropped) const {
+            return static_cast<std::int32_t>(dropped - dropped_) > 0;
         }
         [[noreturn]] void throw_lost(std::uint32_t dropped) {
             throw Lost("recvmsg", dropped - std::exchange(dropped_, dropped));
@@ -186,7 +185,7 @@ class Udp {
             greeting.await_the_initiator();
         }
         // What was dropped before came from anybody.
-        const std::uint32_t dropped = dropped_so_far(mine.get());
+        const std::uint32_t dropped = sockets::dropped_so_far(mine.get());
         if (role.side == Side::initiator)
             greeting.as_initiator();
         else
@@ -221,20 +220,6 @@ class Udp {
                   "machine; nothing guards it but the port.",
     };
 
-    /// As Credited<Udp> (credited.hpp) has them.
-    static constexpr Facts facts_with_credit = [] {
-        Facts credited = facts;
-        credited.name = "udp/credit";
-        credited.message_bytes_max = "65491 B";
-        credited.capacity = "2 of the largest messages";
-        credited.delivery = Delivery::reliable;
-        credited.senders = 1;
-        credited.lesson =
-            "Nothing is lost once the receiver says how much it has room for and the sender heeds "
-            "it: what a kernel does by letting a sender wait, a protocol does by messages.";
-        return credited;
-    }();
-
   private:
     explicit Udp(const Needs& needs) : needs_(needs) {}
 
@@ -249,14 +234,6 @@ class Udp {
         sockets::limit_calls_to_a_glance(made.get());
         return made;
     }
-    static std::uint32_t dropped_so_far(int socket) {
-        std::uint32_t figures[SK_MEMINFO_VARS]{};
-        socklen_t size = sizeof figures;
-        must(::getsockopt(socket, SOL_SOCKET, SO_MEMINFO, figures, &size),
-             "getsockopt(SO_MEMINFO)");
-        return figures[SK_MEMINFO_DROPS];
-    }
-
     Needs needs_;
     Address where_;
     NamedObject port_;

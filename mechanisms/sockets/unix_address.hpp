@@ -117,7 +117,9 @@ class UnixMeetingPoint {
 
   private:
     UnixMeetingPoint(int type, const Needs& needs, UnixAddress address)
-        : type_(type), needs_(needs), address_(std::move(address)) {}
+        : type_(type), needs_(needs), address_(std::move(address)) {
+        if (type_ == SOCK_STREAM) needs_.message_bytes_max = 0;  // any size travels whole
+    }
 
     [[nodiscard]] Fd socket() const {
         return tuned(Fd(must(::socket(AF_UNIX, type_ | SOCK_CLOEXEC, 0), "socket")));

@@ -69,16 +69,14 @@ class UnixDgram {
             if (errno != EAGAIN && errno != EINTR) throw_system_error(call, errno);
             wait.glance();
         }
-        /// Tried out when first asked for.
         [[nodiscard]] const sockets::PacketRoom& room() const {
-            if (room_.packets == 0) room_ = sockets::PacketRoom::by_trying(SOCK_DGRAM, needs_);
-            return room_;
+            return room_.get([&] { return sockets::PacketRoom::by_trying(SOCK_DGRAM, needs_); });
         }
 
         Fd socket_;
         Presence peer_;  // destroyed first: says goodbye while the socket is still there
         Needs needs_;
-        mutable sockets::PacketRoom room_;
+        sockets::OnDemand<sockets::PacketRoom> room_;
     };
 
     static UnixDgram create(const Needs& needs) {

@@ -82,16 +82,15 @@ class UnixSeqpacket {
             if (errno != EAGAIN && errno != EINTR) throw_system_error(call, errno);
             wait.glance();
         }
-        /// Tried out when first asked for.
         [[nodiscard]] const sockets::PacketRoom& room() const {
-            if (room_.packets == 0) room_ = sockets::PacketRoom::by_trying(SOCK_SEQPACKET, needs_);
-            return room_;
+            return room_.get(
+                [&] { return sockets::PacketRoom::by_trying(SOCK_SEQPACKET, needs_); });
         }
 
         Fd socket_;
         Needs needs_;
         bool was_reset_ = false;
-        mutable sockets::PacketRoom room_;
+        sockets::OnDemand<sockets::PacketRoom> room_;
     };
 
     static UnixSeqpacket create(const Needs& needs) {

@@ -45,10 +45,8 @@ class UnixStreamBy {
         [[nodiscard]] std::size_t message_bytes_max() const {
             return FramedStream::message_bytes_max();
         }
-        /// Tried out when first asked for.
         [[nodiscard]] std::size_t capacity_bytes() const {
-            if (capacity_bytes_ == 0) capacity_bytes_ = capacity_by_trying(needs_);
-            return capacity_bytes_;
+            return capacity_bytes_.get([&] { return capacity_by_trying(needs_); });
         }
         [[nodiscard]] const FramedStream& stream() const { return stream_; }
 
@@ -56,7 +54,7 @@ class UnixStreamBy {
         Fd socket_;
         FramedStream stream_;
         Needs needs_;
-        mutable std::size_t capacity_bytes_ = 0;
+        sockets::OnDemand<std::size_t> capacity_bytes_;
     };
 
     static UnixStreamBy create(const Needs& needs) {
