@@ -21,11 +21,14 @@ namespace {
 constexpr std::chrono::hours patience{24 * 365};
 constexpr std::size_t chunk_bytes_max = std::size_t{64} << 10;
 
-/// Both directions of one conversation. The end of a stream is a message of no bytes.
+/// Both directions of one conversation. The end of a stream is a message of no bytes. One more says
+/// that all has been received: the caller sends it and leaves; the listener, who made the object
+/// and with whom it goes, stays until it has come.
 class Netcat {
   public:
-    explicit Netcat(Line& line)
+    Netcat(Line& line, LineEnd end)
         : line_(line),
+          end_(end),
           chunk_bytes_(std::min(line.message_bytes_max(), chunk_bytes_max)),
           stop_reading_(must(::eventfd(0, EFD_CLOEXEC), "eventfd")) {}
 
@@ -40,6 +43,10 @@ class Netcat {
         // Nobody at a terminal is asked to end an input that the peer no longer waits for.
         if (::isatty(STDIN_FILENO) == 1) stop_reading();
         outgoing.get();
+        if (end_ == LineEnd::calls)
+            line_.send({});
+        else
+            await_all_received();
     }
 
   private:
@@ -71,6 +78,14 @@ class Netcat {
         std::vector<std::byte> chunk(std::max(chunk_bytes_, chunk_bytes_max));
         while (const std::size_t n = line_.receive(chunk)) write_output(View(chunk).first(n));
     }
+    void await_all_received() {
+        std::vector<std::byte> chunk(std::max(chunk_bytes_, chunk_bytes_max));
+        try {
+            line_.receive(chunk);
+        } catch (const Closed&) {
+            // It has left, and so it has received.
+        }
+    }
     static void write_output(View bytes) {
         while (!bytes.empty()) {
             const ssize_t written = ::write(STDOUT_FILENO, bytes.data(), bytes.size());
@@ -81,6 +96,7 @@ class Netcat {
     }
 
     Line& line_;
+    LineEnd end_;
     std::size_t chunk_bytes_;
     Fd stop_reading_;
 };
@@ -118,7 +134,7 @@ int run_netcat(const std::string& mechanism, const std::string& address, LineEnd
                                   address, mechanism, address),
                       error.error());
     }
-    Netcat(*line).run();
+    Netcat(*line, end).run();
     return 0;
 }
 

@@ -8,6 +8,7 @@
 #include "mechanisms/message_queues/sysv_mq.hpp"
 #include "mechanisms/pipes/pipe.hpp"
 #include "mechanisms/rings/spsc_ring.hpp"
+#include "mechanisms/sockets/tcp.hpp"
 #include "mechanisms/sockets/unix_stream.hpp"
 #include "mechanisms/waiting/spin.hpp"
 
@@ -260,6 +261,7 @@ std::vector<OverheadBenchmark> overhead_benchmarks() {
         for (const Comparison& what : {Comparison{Pattern::ping_pong, 64, placement},
                                        Comparison{Pattern::stream, 65536, placement}}) {
             add("unix-stream", what, measure<UnixStream>);
+            add("tcp", what, measure<Tcp>);
             add("posix-mq", what, measure<PosixMq>);
             add("sysv-mq", what, measure<SysvMq>);
         }
