@@ -149,17 +149,18 @@ Table access(const std::vector<Facts>& mechanisms) {
 Table promises(const std::vector<Facts>& mechanisms) {
     Table table{"What it keeps",
                 {"mechanism", "both ways", "boundaries", "priorities", "delivery",
-                 "lives as long as", "who survives a killed peer"},
+                 "lives as long as", "unread outlives sender", "who survives a killed peer"},
                 {},
                 "both ways: one object carries both directions. boundaries: whether the kernel "
                 "object itself keeps messages apart, before any framing of ours. delivery: whether "
-                "a message that was sent may be lost while both live. who survives a killed peer: "
+                "a message that was sent may be lost while both live. unread outlives sender: "
+                "whether it can be read after its sender was killed. who survives a killed peer: "
                 "is told by an error within a second, or may wait for ever, as its lesson tells."};
     for (const Facts& m : mechanisms)
         table.rows.push_back({std::string(m.name), in_words(m.two_way),
                               in_words(m.keeps_boundaries), in_words(m.priorities),
                               in_words(m.delivery), in_words(m.lifetime),
-                              in_words(m.after_a_kill)});
+                              in_words(m.unread_outlives_sender), in_words(m.after_a_kill)});
     return table;
 }
 

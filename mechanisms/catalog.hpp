@@ -9,5 +9,5 @@
 /// namespace. (A family at a time is compiled: all of them at once would take a compiler a minute.)
 // NOLINTNEXTLINE(cppcoreguidelines-macro-usage)
 #define IPCLAB_FOR_EACH_FAMILY(visit)                                                              \
-    visit(pipes) visit(message_queues) visit(sockets) visit(notifications) visit(files)            \
-        visit(shared_memory) visit(rings)
+    visit(pipes) visit(message_queues) visit(sockets) visit(notifications) visit(cross_memory)     \
+        visit(files) visit(shared_memory) visit(rings)

@@ -114,7 +114,8 @@ struct Facts {
     Waiting waiting;
     Delivery delivery = Delivery::reliable;
     AfterAKill after_a_kill = AfterAKill::survivor_is_told;
-    std::string_view lesson;  ///< the sentence that a student should leave with
+    bool unread_outlives_sender = true;  ///< else it is in the sender's own memory until it is read
+    std::string_view lesson;             ///< the sentence that a student should leave with
 };
 
 // ---------------------------------------------------------------------------------------------

@@ -271,7 +271,7 @@ TEST_P(FactsOfNamedObjects, OneProcessTakesASide) {
 int print_modes(const Entry& entry, mode_t umask, uid_t uid) {
     if (::geteuid() == 0) {
         must(::setgid(uid), "setgid");
-        must(::setuid(uid), "setuid");
+        become(uid);
     }
     ::umask(umask);
     const auto mechanism = entry.create({});

@@ -231,7 +231,7 @@ std::optional<int> play_part(const std::vector<std::string>& arguments) {
     if (arguments.size() != 5 || arguments[1] != "--part") return std::nullopt;
     try {
         const auto uid = static_cast<uid_t>(std::stoul(arguments[3]));
-        if (uid != ::geteuid()) must(::setuid(uid), "setuid");
+        if (uid != ::geteuid()) become(uid);
         return play_part(arguments[2], arguments[4]);
     } catch (const std::exception& problem) {
         fmt::print(stderr, "{}: {}\n", arguments[2], problem.what());

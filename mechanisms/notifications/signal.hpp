@@ -14,8 +14,8 @@
 // And a pid is only lent: after its process has ended and been waited for, another may have it
 // (pidfd_send_signal(2) names a process for good).
 //
-//   create    socketpair(2), by which the two learn each other's pid
-//   attach    pthread_sigmask(3) to block the signal; send(2) and recv(2) the pids
+//   create    pthread_sigmask(3) to block the signal; socketpair(2)
+//   attach    send(2) and recv(2) through it: the two learn each other's pid
 //   exchange  sigqueue(3), sigtimedwait(2)
 //   detach    close(2)
 //   destroy   nothing to do: what is pending is gone with the process that it was sent to
@@ -74,20 +74,18 @@ class Signal {
     };
 
     static Signal create(const Needs& needs) {
+        block();
         Signal made;
         made.timeout_ = needs.timeout;
         std::tie(made.ends_[0], made.ends_[1]) = lifeline_ends();
         return made;
     }
 
-    /// Blocks the signal in this thread and in those that it will start, for good: what came late
-    /// would end the process. Waits for the peer to attach, too.
+    /// Waits for the peer to attach, too.
     Endpoint attach(Role role) {
         Fd mine = std::move(ends_[role.side == Side::initiator ? 0 : 1]);
         stand_aside();
-        const sigset_t awaited = awaited_signal();
-        if (const int error = ::pthread_sigmask(SIG_BLOCK, &awaited, nullptr); error != 0)
-            throw SystemError("pthread_sigmask", error);
+        block();
         const pid_t peer = exchange_pids(mine);
         return {peer, Lifeline(std::move(mine)), timeout_};
     }
@@ -121,6 +119,13 @@ class Signal {
     };
 
   private:
+    /// In this thread, and in those and the children that it will start. For good, since what came
+    /// late would end the process.
+    static void block() {
+        const sigset_t awaited = awaited_signal();
+        if (const int error = ::pthread_sigmask(SIG_BLOCK, &awaited, nullptr); error != 0)
+            throw SystemError("pthread_sigmask", error);
+    }
     static sigset_t awaited_signal() {
         sigset_t set;
         ::sigemptyset(&set);

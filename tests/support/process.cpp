@@ -35,6 +35,11 @@ void wait_until(const std::function<bool()>& condition, std::string_view what) {
 
 std::string own_executable() { return std::filesystem::read_symlink("/proc/self/exe").string(); }
 
+void become(uid_t user) {
+    must(::setuid(user), "setuid");
+    must(::prctl(PR_SET_DUMPABLE, 1), "prctl(PR_SET_DUMPABLE)");
+}
+
 Process Process::forked(const std::function<void()>& body) {
     std::fflush(nullptr);
     const pid_t parent = ::getpid();

@@ -22,6 +22,10 @@ void wait_until(const std::function<bool()>& condition, std::string_view what);
 /// The test executable's own file.
 std::string own_executable();
 
+/// Gives up being root for good, and stays as open to ptrace(2) as an executed program is: the
+/// kernel closes a process that has changed its user.
+void become(uid_t user);
+
 class Process {
   public:
     /// Runs `body` in a forked child. Its status is 0, or 1 if `body` throws; no destructor of the
