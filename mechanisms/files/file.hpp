@@ -13,6 +13,10 @@
 // "Concurrency of Operations on B-Trees", 1977). A slot tells the number of its message: a lock
 // that is granted because the writer is gone is told from one that means a message.
 //
+// That is seven system calls a message, where a pipe takes two, and the slowest way for short
+// messages. Long ones gain back some of it: the file's pages stay where they are, while a pipe
+// takes new ones all the time, and a few at once.
+//
 // Nothing is synced to a disk: both read the same page cache, and a message is not meant to survive
 // a power failure. With fsync(2), each would take as long as the disk does.
 //
@@ -240,8 +244,8 @@ class File {
         .senders = 1,
         .receivers = 1,
         .waiting = Waiting::sleeps,
-        .lesson = "A file moves bytes as a pipe does, but knows nothing of messages: taking turns "
-                  "with locks costs more system calls than the bytes.",
+        .lesson = "A file knows nothing of messages: to take turns costs seven system calls each, "
+                  "which makes it the slowest for short ones; long ones it copies as well as any.",
     };
 
   private:
