@@ -10,11 +10,12 @@
 // it is, and thereby unusable for ever (ENOTRECOVERABLE). The channel is dead, and the peer gone.
 //
 // A condition variable has no owner, and nothing in it is robust. glibc counts its sleepers in it,
-// and one that was killed stays counted. Seen with glibc 2.36: the next signal is spent on the dead;
-// the one after waits inside pthread_cond_signal for the dead to leave, for ever, and with it hang
-// all who wait then or later, whatever their deadline. In a conversation of two the survivor gets
-// away with it: it signals a dead reader once, and finds no room after that. But who comes in the
-// dead one's place hangs, and so does a waiter whose peer was killed inside pthread_cond_signal.
+// and one that was killed stays counted. Seen with glibc 2.36: the next signal is spent on the
+// dead; the one after waits inside pthread_cond_signal for the dead to leave, for ever, and with it
+// hang all who wait then or later, whatever their deadline. In a conversation of two the survivor
+// gets away with it: it signals a dead reader once, and finds no room after that. But who comes in
+// the dead one's place hangs, and so does a waiter whose peer was killed inside
+// pthread_cond_signal.
 #pragma once
 
 #include "mechanisms/os/patience.hpp"

@@ -4,7 +4,7 @@
 // would make it negative; several operations of one call happen together or not at all. The counts
 // are the kernel's, so each post and each wait is a system call, whether anybody sleeps or not. The
 // set belongs to nobody and stays until it is removed or the machine reboots; who sleeps on it then
-// is woken with EIDRM.
+// is woken with EIDRM, and a post that nobody has taken yet is lost with it.
 //
 // The key is a number that both sides know. ftok(3) makes one from a file (sysv-shm does so), of
 // whose inode it keeps 16 bits: two files may have the same key. Where memory is shared already,
