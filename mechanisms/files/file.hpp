@@ -14,8 +14,8 @@
 // that is granted because the writer is gone is told from one that means a message.
 //
 // That is seven system calls a message, where a pipe takes two, and the slowest way for short
-// messages. Long ones gain back some of it: the file's pages stay where they are, while a pipe
-// takes new ones all the time, and a few at once.
+// messages. Long ones gain back some of it: the file keeps its pages, where a pipe allocates new
+// ones all the time and passes on sixteen at once.
 //
 // Nothing is synced to a disk: both read the same page cache, and a message is not meant to survive
 // a power failure. With fsync(2), each would take as long as the disk does.
