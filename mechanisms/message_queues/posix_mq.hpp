@@ -96,8 +96,7 @@ class PosixMq {
     };
 
     static PosixMq create(const Needs& needs) {
-        PosixMq made(needs.timeout,
-                     needs.address.name.empty() ? Address{fresh_name("posix-mq")} : needs.address);
+        PosixMq made(needs.timeout, {object_name(needs.address.name, "posix-mq")});
         const std::size_t most = limits::posix_mq_message_bytes().value;
         const std::size_t message_bytes =
             needs.message_bytes_max == 0 ? most : std::min(needs.message_bytes_max, most);
@@ -105,7 +104,7 @@ class PosixMq {
             needs.capacity_bytes == 0
                 ? limits::posix_mq_messages().value
                 : round_up(needs.capacity_bytes, message_bytes) / message_bytes;
-        const std::string name = posix_mq_name(made.where_);
+        const std::string& name = made.where_.name;
         made.presence_ = Presence::create(name);
         for (const Side sender : {Side::initiator, Side::responder}) {
             const std::string queue = queue_name(name, sender);
@@ -115,10 +114,12 @@ class PosixMq {
         }
         return made;
     }
-    static PosixMq open(const Address& where, const Needs& needs) { return {needs.timeout, where}; }
+    static PosixMq open(const Address& where, const Needs& needs) {
+        return {needs.timeout, {object_name(where.name, "posix-mq")}};
+    }
     [[nodiscard]] Address address() const { return where_; }
 
-    Endpoint attach(Role role) { return {posix_mq_name(where_), role.side, timeout_}; }
+    Endpoint attach(Role role) { return {where_.name, role.side, timeout_}; }
 
     static constexpr Facts facts{
         .name = "posix-mq",

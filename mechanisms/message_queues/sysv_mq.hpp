@@ -137,7 +137,7 @@ class SysvMq {
     }
     static SysvMq open(const Address& where, const Needs& needs) {
         SysvMq opened(needs.timeout);
-        opened.where_ = absolute(where);
+        opened.where_ = {file_path(where.name, "sysv-mq")};
         return opened;
     }
     /// The path of the file for ftok(3).

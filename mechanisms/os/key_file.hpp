@@ -8,10 +8,10 @@
 
 #include "mechanisms/mechanism.hpp"
 #include "mechanisms/os/fd.hpp"
+#include "mechanisms/os/file_path.hpp"
 #include "mechanisms/os/named_object.hpp"
 
 #include <fcntl.h>
-#include <filesystem>
 #include <fmt/format.h>
 #include <sys/ipc.h>
 #include <sys/stat.h>
@@ -25,11 +25,6 @@ constexpr int project = 'i';
 /// The key that `path` stands for. The file must exist.
 inline key_t key_of_file(const std::string& path) {
     return must(::ftok(path.c_str(), project), "ftok");
-}
-
-/// Where the file is, as a path that is good in any folder.
-inline Address absolute(const Address& where) {
-    return {std::filesystem::absolute(where.name).lexically_normal().string()};
 }
 
 /// A System V object of this process: its file, its key, and its identifier. Removes the object,
@@ -63,8 +58,7 @@ inline KeyedObject create_keyed(ObjectKind kind, const Address& wanted, const st
     std::vector<NamedObject> passed_over;  // kept meanwhile, lest the next file gets their inode
     for (;;) {
         KeyedObject made;
-        made.path = wanted.name.empty() ? fmt::format("{}/{}", runtime_folder(), fresh_name(word))
-                                        : absolute(wanted).name;
+        made.path = file_path(wanted.name, word);
         if (wanted.name.empty() || !exists(ObjectKind::file, made.path))
             made.file = key_file::make(made.path);
         const key_t key = key_of_file(made.path);

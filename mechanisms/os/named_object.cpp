@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cctype>
 #include <climits>
 #include <cstdio>
 #include <cstdlib>
@@ -162,15 +163,43 @@ std::vector<Entry> not_removed(int file) {
     return objects;
 }
 
+// ---- Queues and System V objects belong to an IPC namespace (ipc_namespaces(7)), which programs
+// that share /tmp do not need to share: containers, for instance. ----
+
+bool is_of_a_namespace(ObjectKind kind) {
+    return kind == ObjectKind::posix_mq || kind == ObjectKind::sysv_shm ||
+           kind == ObjectKind::sysv_sem || kind == ObjectKind::sysv_mq ||
+           kind == ObjectKind::sysv_private_shm;
+}
+
+/// The number of the namespace that a process lives in, 0 if that is not to be known.
+unsigned long ipc_namespace(const std::string& pid) {
+    struct stat status {};
+    return ::stat(fmt::format("/proc/{}/ns/ipc", pid).c_str(), &status) == 0 ? status.st_ino : 0;
+}
+
+/// Whether any process lives in it; its objects end with the last one.
+bool is_inhabited(unsigned long the_namespace) {
+    DIR* processes = ::opendir("/proc");
+    if (processes == nullptr) return true;
+    bool found = false;
+    while (const dirent* entry = ::readdir(processes))
+        found = found || (std::isdigit(static_cast<unsigned char>(entry->d_name[0])) != 0 &&
+                          ipc_namespace(entry->d_name) == the_namespace);
+    ::closedir(processes);
+    return found;
+}
+
+/// A child that was forked ends, as a rule, without running this program's destructors: its file
+/// goes with its last object.
+const pid_t process_that_was_executed = ::getpid();
+
 /// The registry file of this process. One line an object, when it is made and when it is gone:
 /// "+KIND SECONDS NAME", "-KIND SECONDS NAME", with seconds since 1970.
 class Registry {
   public:
     ~Registry() {
-        if (owner_ != ::getpid()) return;
-        ::unlink(path_.c_str());
-        file_.reset();
-        ::rmdir(folder_path().c_str());  // succeeds for the last one out
+        if (owner_ == ::getpid() && objects_ == 0) remove_file();
     }
 
     void write(char sign, ObjectKind kind, const std::string& name) {
@@ -181,6 +210,8 @@ class Registry {
         const std::string line =
             fmt::format("{}{} {} {}\n", sign, words_of(kind).in_registry, std::time(nullptr), name);
         must(::write(file_.get(), line.data(), line.size()), "write");
+        objects_ += sign == '+' ? 1 : -1;
+        if (objects_ == 0 && owner_ != process_that_was_executed) remove_file();
     }
 
     void remove_all() {
@@ -196,7 +227,8 @@ class Registry {
   private:
     void open() {
         for (;;) {
-            path_ = fmt::format("{}/{}.objects", runtime_folder(), fresh_name("run"));
+            path_ = fmt::format("{}/{}.{}.objects", runtime_folder(), fresh_name("run"),
+                                ipc_namespace("self"));
             file_ =
                 Fd(::open(path_.c_str(),
                           O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
@@ -209,12 +241,20 @@ class Registry {
             if (status.st_nlink != 0) break;  // else swept between open and flock
         }
         owner_ = ::getpid();
+        objects_ = 0;
+    }
+    void remove_file() {
+        ::unlink(path_.c_str());
+        file_.reset();
+        ::rmdir(folder_path().c_str());  // succeeds for the last one out
+        owner_ = 0;
     }
 
     std::mutex mutex_;
     std::string path_;
     Fd file_;
     pid_t owner_ = 0;
+    int objects_ = 0;
 };
 
 Registry& registry() {
@@ -240,6 +280,10 @@ void for_each_registry(const std::string& folder, auto&& visit) {
 pid_t pid_of_registry(const std::string& name) {
     int pid = 0;
     return std::sscanf(name.c_str(), "ipclab-run-%d-", &pid) == 1 ? pid : 0;
+}
+/// "ipclab-run-….NAMESPACE.objects"
+unsigned long namespace_of_registry(const std::string& name) {
+    return std::strtoul(name.c_str() + name.find('.') + 1, nullptr, 10);
 }
 
 }  // namespace
@@ -361,9 +405,17 @@ std::vector<std::string> sweep_leftovers() {
     const std::string folder = folder_path();
     for_each_registry(folder, [&](const Fd& file, const std::string& name) {
         if (::flock(file.get(), LOCK_EX | LOCK_NB) == -1) return;  // its owner lives
-        for (const Entry& made : not_removed(file.get()))
-            if (remove_object(made.kind, made.name))
+        const unsigned long its_own = namespace_of_registry(name);
+        const bool elsewhere = its_own != ipc_namespace("self");
+        bool out_of_reach = false;
+        for (const Entry& made : not_removed(file.get())) {
+            if (elsewhere && is_of_a_namespace(made.kind))
+                out_of_reach = true;
+            else if (remove_object(made.kind, made.name))
                 removed.push_back(describe(made.kind, made.name));
+        }
+        if (out_of_reach && is_inhabited(its_own))
+            return;  // to be swept by somebody who lives there
         ::unlink((folder + "/" + name).c_str());
     });
     ::rmdir(folder.c_str());

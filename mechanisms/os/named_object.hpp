@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <string>
 #include <sys/types.h>
+#include <unistd.h>
 #include <vector>
 
 namespace ipclab {
@@ -60,6 +61,8 @@ class NamedObject {
     ~NamedObject();
 
     [[nodiscard]] const std::string& name() const { return name_; }
+    /// Whether this process claimed it, and will remove it.
+    [[nodiscard]] bool is_mine() const { return creator_ == ::getpid(); }
 
   private:
     ObjectKind kind_ = ObjectKind::file;

@@ -1,7 +1,6 @@
 // mq_open(3), with each reason to be refused told: most of them are limits of the system.
 #pragma once
 
-#include "mechanisms/mechanism.hpp"
 #include "mechanisms/os/fd.hpp"
 #include "mechanisms/os/limits.hpp"
 
@@ -11,15 +10,6 @@
 #include <sys/stat.h>
 
 namespace ipclab {
-
-/// The name of a queue as a user gives it, "demo" or "/demo", without the slash.
-inline std::string posix_mq_name(const Address& where) {
-    std::string name = where.name.starts_with('/') ? where.name.substr(1) : where.name;
-    if (name.empty() || name.find('/') != std::string::npos)
-        throw Refused("mq_open", fmt::format("\"{}\" is not the name of a queue", where.name),
-                      EINVAL);
-    return name;
-}
 
 /// `name` without the slash; `flags` as of open(2). Waits block, and descriptors are file
 /// descriptors on Linux.

@@ -3,9 +3,12 @@
 
 #include "mechanisms/mechanism_list.hpp"
 #include "mechanisms/shared_memory/boost_shm.hpp"
+#include "mechanisms/shared_memory/mailbox_by_mq.hpp"
 #include "mechanisms/shared_memory/memfd.hpp"
 #include "mechanisms/shared_memory/mmap_file.hpp"
 #include "mechanisms/shared_memory/posix_shm.hpp"
+#include "mechanisms/shared_memory/sysv_segments.hpp"
+#include "mechanisms/shared_memory/sysv_shm.hpp"
 #include "mechanisms/waiting/condvar_semaphores.hpp"
 #include "mechanisms/waiting/eventfd_semaphores.hpp"
 #include "mechanisms/waiting/flag_semaphores.hpp"
@@ -26,6 +29,9 @@ using Family = MechanismList<PosixShm<PosixSemaphores>,            //
                              Memfd<PageSize::normal>,              //
                              Memfd<PageSize::huge>,                //
                              MmapFile,                             //
+                             SysvShm,                              //
+                             MailboxByMq,                          //
+                             SysvSegments,                         //
                              BoostShm>;
 
 }  // namespace ipclab::shared_memory
