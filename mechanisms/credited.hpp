@@ -225,6 +225,7 @@ class Credited {
     }
     static Needs with_buffer_for(const Window& window, Needs needs) {
         needs.capacity_bytes = window.buffer_bytes();
+        needs.message_bytes_max = 0;
         return needs;
     }
 

@@ -97,7 +97,7 @@ class Tcp {
         .guard = Guard::nothing_but_the_port,
         .lifetime = Lifetime::process,
         .message_bytes_max = "any",
-        .capacity = "SO_SNDBUF and more",
+        .capacity = "208 KiB - 8 B, or somewhat more",
         .priorities = false,
         .senders = 1,
         .receivers = 1,

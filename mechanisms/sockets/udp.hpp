@@ -212,7 +212,7 @@ class Udp {
         .message_bytes_max = "65507 B",
         .capacity = "what SO_RCVBUF admits",
         .priorities = false,
-        .senders = std::numeric_limits<int>::max(),
+        .senders = 1,
         .receivers = 1,
         .waiting = Waiting::sleeps,
         .delivery = Delivery::may_lose,
@@ -231,6 +231,14 @@ class Udp {
                                     (wanted + datagram - 1) / datagram * charge(datagram));
         }
         sockets::set_option(made.get(), SOL_SOCKET, SO_RXQ_OVFL, 1, "setsockopt(SO_RXQ_OVFL)");
+        // A message in rounds is lost unless there is room for all of it: as far as the limit
+        // admits.
+        if (const std::size_t message = needs_.message_bytes_max; message > datagram_bytes_max) {
+            const std::size_t room =
+                (message / datagram_bytes_max + 1) * charge(datagram_bytes_max);
+            if (room > sockets::buffer_bytes(made.get(), sockets::Buffer::receive))
+                sockets::try_buffer(made.get(), sockets::Buffer::receive, room);
+        }
         sockets::limit_calls_to_a_glance(made.get());
         return made;
     }

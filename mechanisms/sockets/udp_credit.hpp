@@ -24,7 +24,6 @@ inline constexpr Facts udp_credit_facts = [] {
     facts.message_bytes_max = "65491 B";
     facts.capacity = "2 of the largest messages";
     facts.delivery = Delivery::reliable;
-    facts.senders = 1;
     facts.lesson = "Nothing is lost once the receiver says how much it has room for and the sender "
                    "heeds it: what the kernel does for others by letting a sender wait.";
     return facts;

@@ -119,7 +119,7 @@ class UnixDgram {
         .message_bytes_max = "SO_SNDBUF - 32 B (208 KiB)",
         .capacity = "one of the largest, more of smaller ones",
         .priorities = false,
-        .senders = std::numeric_limits<int>::max(),
+        .senders = 1,
         .receivers = 1,
         .waiting = Waiting::sleeps,
         .lesson =
