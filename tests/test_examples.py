@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import subprocess
+import tempfile
 import time
 import unittest
 from pathlib import Path
@@ -113,6 +114,26 @@ class ObjectsByHand(unittest.TestCase):
             self.run_until_it_shows(commands)
         if skipped:
             self.skipTest("; ".join(skipped))
+
+
+class Diagrams(unittest.TestCase):
+    def words(self, folder):
+        """The words of each picture; where they stand depends on the version of matplotlib."""
+        return {path.name: re.findall(r"<!-- (.*?) -->", path.read_text(encoding="utf-8"))
+                for path in folder.glob("*.svg")}
+
+    def test_are_what_the_script_draws(self):
+        with tempfile.TemporaryDirectory() as folder:
+            done = subprocess.run([SOURCE / "scripts" / "draw-diagrams", folder], capture_output=True, text=True,
+                                  timeout=PATIENCE_S, check=False)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            drawn = self.words(Path(folder))
+        self.assertTrue(drawn)
+        self.assertEqual(self.words(DOCS / "diagrams"), drawn)
+
+    def test_there_is_one_for_each_family(self):
+        folders = {path.parent.name.replace("_", "-") for path in SOURCE.glob("mechanisms/*/family.hpp")}
+        self.assertEqual({path.stem for path in (DOCS / "diagrams").glob("*.svg")}, folders)
 
 
 class Links(unittest.TestCase):

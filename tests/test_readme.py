@@ -1,4 +1,4 @@
-"""README.md: its generated parts are what the program and the reference run say, its links lead somewhere."""
+"""README.md and docs/taxonomy.md: their generated parts are what the program and the reference run say; links lead somewhere."""
 import os
 import pathlib
 import re
@@ -12,6 +12,17 @@ class Readme(unittest.TestCase):
     def test_generated_parts_are_up_to_date(self):
         done = subprocess.run([ROOT / "scripts" / "update-readme", "--check"], capture_output=True, text=True)
         self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+    def test_every_mechanism_stands_in_every_table(self):
+        listed = subprocess.run([os.environ["IPCLAB_PROGRAM"], "list", "--markdown"], check=True,
+                                capture_output=True, text=True).stdout
+        names = set(re.findall(r"^\| `([^`]+)` \|", listed, re.MULTILINE))
+        self.assertTrue(names)
+        for page, parts in (("README.md", ["facts"]), ("docs/taxonomy.md", ["taxonomy", "access", "promises", "lessons"])):
+            text = (ROOT / page).read_text(encoding="utf-8")
+            for part in parts:
+                generated = text.split(f"<!-- generated: {part} -->")[1].split(f"<!-- end: {part} -->")[0]
+                self.assertEqual({name for name in names if f"`{name}`" not in generated}, set(), f"{page}, {part}")
 
     def test_links_and_pictures_exist(self):
         page = (ROOT / "README.md").read_text(encoding="utf-8")
