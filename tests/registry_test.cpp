@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 
 #include <random>
+#include <sched.h>
 #include <sys/stat.h>
 #include <thread>
 
@@ -163,6 +164,21 @@ TEST_P(RegistryOfAll, ManyMayStartAndSweepAtOnce) {
     }
 }
 
+/// A container, say, that shares /tmp: its queues are out of reach, and not forgotten.
+TEST_P(RegistryOfAll, ForgetsNothingThatLivesInAnotherIpcNamespace) {
+    if (!alone()) GTEST_SKIP() << "needs an IPC namespace of its own, and so root";
+    Process parent = play("elsewhere:hold-and-fork-a-holder", "posix-mq");
+    ASSERT_THAT(parent.read_line(), testing::StartsWith("holding"));
+    const auto child = static_cast<pid_t>(std::stol(parent.read_line()));
+    ::kill(child, SIGKILL);
+    parent.read_line();  // has reaped it
+    sweep();
+    EXPECT_TRUE(registry_of(child, uid()).has_value()) << "somebody who lives there may sweep it";
+    parent.kill();
+    sweep();
+    EXPECT_FALSE(registry_of(child, uid()).has_value()) << "nobody lives there any more";
+}
+
 TEST_P(RegistryOfAll, RefusesAFolderThatOthersCanWriteTo) {
     if (!alone()) GTEST_SKIP() << "needs a folder of its own, and so root";
     ASSERT_EQ(::mkdir(folder().c_str(), 0700), 0);
@@ -230,9 +246,15 @@ int play_part(const std::string& part, const std::string& argument) {
 std::optional<int> play_part(const std::vector<std::string>& arguments) {
     if (arguments.size() != 5 || arguments[1] != "--part") return std::nullopt;
     try {
+        std::string part = arguments[2];
+        constexpr std::string_view elsewhere = "elsewhere:";
+        if (part.starts_with(elsewhere)) {
+            must(::unshare(CLONE_NEWIPC), "unshare");
+            part.erase(0, elsewhere.size());
+        }
         const auto uid = static_cast<uid_t>(std::stoul(arguments[3]));
         if (uid != ::geteuid()) become(uid);
-        return play_part(arguments[2], arguments[4]);
+        return play_part(part, arguments[4]);
     } catch (const std::exception& problem) {
         fmt::print(stderr, "{}: {}\n", arguments[2], problem.what());
         return 1;
