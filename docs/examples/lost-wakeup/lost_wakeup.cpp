@@ -59,7 +59,7 @@ void sleep_on(std::atomic<std::uint32_t>& bell, std::uint32_t expected) {
 
 // ---- the waiter ----
 
-/// Calls itself at the two moments; lets the sender do all it has to do at one of them.
+/// Called at both moments; at one of them, once, it lets the sender do all that it has to do.
 class Stop {
   public:
     Stop(Shared& shared, Moment moment) : shared_(shared), moment_(moment) {}
