@@ -11,6 +11,7 @@ namespace ipclab {
 enum class Pattern {
     ping_pong,  ///< a message there and one of the same size back, one at a time
     stream,     ///< one way, as fast as the receiver consumes
+    lifecycle,  ///< create, attach, first message, detach, destroy: each step once
 };
 enum class Access {
     copy,  ///< the message is made and read in private memory, and copied to and from the mechanism
@@ -18,12 +19,20 @@ enum class Access {
 };
 enum class Placement { same_cpu, two_cpus };
 
-inline constexpr std::array patterns{Pattern::ping_pong, Pattern::stream};
+inline constexpr std::array patterns{Pattern::ping_pong, Pattern::stream, Pattern::lifecycle};
 inline constexpr std::array accesses{Access::copy, Access::in_place};
 inline constexpr std::array placements{Placement::same_cpu, Placement::two_cpus};
 
 constexpr std::string_view name_of(Pattern p) {
-    return p == Pattern::ping_pong ? "ping_pong" : "stream";
+    switch (p) {
+    case Pattern::ping_pong:
+        return "ping_pong";
+    case Pattern::stream:
+        return "stream";
+    case Pattern::lifecycle:
+        break;
+    }
+    return "lifecycle";
 }
 constexpr std::string_view name_of(Access a) { return a == Access::copy ? "copy" : "in_place"; }
 constexpr std::string_view name_of(Placement p) {
@@ -33,9 +42,10 @@ constexpr std::string_view name_of(Placement p) {
 struct Cell {
     std::string mechanism;
     Pattern pattern = Pattern::ping_pong;
-    std::size_t size_bytes = 0;
+    std::size_t size_bytes = 0;  ///< 0 where the mechanism carries no payload
     Access access = Access::copy;
     Placement placement = Placement::two_cpus;
+    std::size_t capacity_bytes = 0;  ///< asked of the mechanism; 0: its default
 
     bool operator==(const Cell&) const = default;
 };

@@ -10,19 +10,33 @@ template <Mechanism M>
 class CatalogSubject : public Subject {
   public:
     explicit CatalogSubject(const Cell& cell)
-        : cell_(cell), mechanism_(M::create({.message_bytes_max = cell.size_bytes})) {}
+        : cell_(cell), mechanism_(M::create(needs_of(cell))) {}
 
     void stand_aside() override { ipclab::stand_aside(mechanism_); }
 
     void converse(Player& player) override {
-        EndpointOf<M> endpoint = mechanism_.attach({.side = player.side()});
-        if constexpr (Notifying<EndpointOf<M>>)
-            serve(player, endpoint);
-        else
-            converse_over(endpoint, player);
+        player.before_attach();
+        {
+            EndpointOf<M> endpoint = mechanism_.attach({.side = player.side()});
+            player.after_attach();
+            if constexpr (Notifying<EndpointOf<M>>)
+                serve(player, endpoint);
+            else
+                converse_over(endpoint, player);
+            player.before_detach();
+        }
+        player.after_detach();
     }
 
   private:
+    /// A message travels whole, unless less room than that is asked for.
+    static Needs needs_of(const Cell& cell) {
+        const std::size_t whole_bytes = cell.capacity_bytes == 0
+                                            ? cell.size_bytes
+                                            : std::min(cell.size_bytes, cell.capacity_bytes);
+        return {.message_bytes_max = whole_bytes, .capacity_bytes = cell.capacity_bytes};
+    }
+
     template <class E>
     void converse_over(E& endpoint, Player& player) {
         player.report().capacity_bytes = endpoint.capacity_bytes();

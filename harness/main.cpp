@@ -39,6 +39,7 @@ struct RunWords {
     std::vector<std::string> scenarios;
     std::vector<std::string> mechanisms;
     std::vector<std::string> sizes;
+    std::vector<std::string> capacities;
     std::string rounds;
     std::string seed;
     std::string out;
@@ -106,19 +107,22 @@ RunOptions read_run_words(const RunWords& words) {
     });
     const auto sizes_bytes =
         option("--size", [&] { return values_of<std::size_t>(words.sizes, parse_message_size); });
+    const auto capacities_bytes = option(
+        "--capacity", [&] { return values_of<std::size_t>(words.capacities, parse_capacity); });
     const int rounds_max = option(
         "--rounds", [&] { return words.rounds.empty() ? 0 : whole_number<int>(words.rounds, 1); });
 
     for (const std::string& word : words.scenarios) {
         Scenario scenario = read_scenario(find_scenario(word), words.quick);
-        if (!mechanisms.empty()) scenario.mechanisms = mechanisms;
-        if (!sizes_bytes.empty()) scenario.sizes_bytes = sizes_bytes;
+        narrow(scenario, mechanisms, sizes_bytes, capacities_bytes);
         if (rounds_max > 0) scenario.rounds_max = rounds_max;
         if (cells_of(scenario).empty())
             throw std::invalid_argument(fmt::format(
-                "{}: nothing to measure: none of these mechanisms lends memory to use in_place; "
-                "add \"copy\" to the scenario's access, or take others",
-                word));
+                "{}: nothing to measure: none of these mechanisms {}", word,
+                scenario.measures.empty()
+                    ? "lends memory to use in_place; add \"copy\" to the scenario's access, or "
+                      "take others"
+                    : "is among those that it measures"));
         for (const Scenario& other : options.scenarios)
             if (other.name == scenario.name)
                 throw std::invalid_argument(
@@ -181,6 +185,9 @@ CLI::App* add_run(CLI::App& app, RunWords& words) {
     add_list("--mechanism", words.mechanisms, "Only these: names or globs; may be repeated")
         ->type_name("GLOB");
     add_list("--size", words.sizes, "Only messages of these sizes: 64,4KiB,1MiB")
+        ->type_name("LIST");
+    add_list("--capacity", words.capacities,
+             "Ask the mechanisms for room for so many unread bytes: default,64KiB,1MiB")
         ->type_name("LIST");
     command->add_flag("--quick", words.quick, "Shorten the scenarios to their [quick] tables");
     command->add_option("--rounds", words.rounds, "At most so many pairs of processes per cell")

@@ -27,6 +27,8 @@ Json header(const Cell& cell, const Conditions& conditions, int round, int attem
             {"mechanism", cell.mechanism},
             {"pattern", name_of(cell.pattern)},
             {"size_bytes", cell.size_bytes},
+            {"capacity_asked_bytes",
+             cell.capacity_bytes > 0 ? Json(cell.capacity_bytes) : Json(nullptr)},
             {"access", name_of(cell.access)},
             {"waiting", name_of(facts_of(cell.mechanism).waiting)},
             {"placement", name_of(cell.placement)},
@@ -130,6 +132,31 @@ LegResult run_batch(Session& session, const Cell& cell, const Conditions& condit
     return session.run_leg((messages + stride - 1) / stride * stride, stride, conditions.touch);
 }
 
+/// What every row with figures tells, whatever the pattern.
+void add_common(Json& json, const Cell& cell, const Conditions& conditions,
+                const LegResult& result) {
+    json["messages"] = result.leg.messages;
+    json["elapsed_ns"] = result.elapsed_ns;
+    json["fragments"] = result.sides[0].fragments;
+    json["capacity_bytes"] = result.sides[0].capacity_bytes;
+    json["publish_every"] = 1;
+    json["touch"] = name_of(conditions.touch);
+    json["payload_at_reader"] =
+        cell.placement == Placement::same_cpu ? "warm" : "other CPU's cache";
+    json["bytes_in_flight_max"] =
+        cell.pattern == Pattern::stream ? result.sides[0].capacity_bytes : cell.size_bytes;
+    json["closed_loop"] = cell.pattern == Pattern::ping_pong;
+    json["keep_awake"] = conditions.keep_awake;
+    json["autogroup_nice"] =
+        conditions.autogroup_nice ? Json(*conditions.autogroup_nice) : Json(nullptr);
+}
+
+void set_status(Row& row, const std::string& disturbed) {
+    if (!disturbed.empty()) row.status = RowStatus::disturbed;
+    row.json["status"] = name_of(row.status);
+    row.json["reason"] = disturbed.empty() ? Json(nullptr) : Json(disturbed);
+}
+
 Row measure_pair(const Cell& cell, const Conditions& conditions, int round, int attempt,
                  SessionMemory& memory) {
     const CpuPair cpus = cpus_for(cell.placement);
@@ -148,26 +175,9 @@ Row measure_pair(const Cell& cell, const Conditions& conditions, int round, int 
     const auto stolen_ns =
         steal_known ? static_cast<std::int64_t>(*stolen_after_ns - *stolen_before_ns) : 0;
     const double lost = lost_share(cell, result, stolen_ns);
-    const std::string disturbed = why_disturbed(before, after, lost);
-    if (!disturbed.empty()) row.status = RowStatus::disturbed;
-
+    set_status(row, why_disturbed(before, after, lost));
     Json& json = row.json;
-    json["status"] = name_of(row.status);
-    json["reason"] = disturbed.empty() ? Json(nullptr) : Json(disturbed);
-    json["messages"] = result.leg.messages;
-    json["elapsed_ns"] = result.elapsed_ns;
-    json["fragments"] = result.sides[0].fragments;
-    json["capacity_bytes"] = result.sides[0].capacity_bytes;
-    json["publish_every"] = 1;
-    json["touch"] = name_of(conditions.touch);
-    json["payload_at_reader"] =
-        cell.placement == Placement::same_cpu ? "warm" : "other CPU's cache";
-    json["bytes_in_flight_max"] =
-        cell.pattern == Pattern::ping_pong ? cell.size_bytes : result.sides[0].capacity_bytes;
-    json["closed_loop"] = cell.pattern == Pattern::ping_pong;
-    json["keep_awake"] = conditions.keep_awake;
-    json["autogroup_nice"] =
-        conditions.autogroup_nice ? Json(*conditions.autogroup_nice) : Json(nullptr);
+    add_common(json, cell, conditions, result);
     if (cell.pattern == Pattern::ping_pong)
         add_ping_pong(json, result, row.figure_ns);
     else
@@ -180,6 +190,59 @@ Row measure_pair(const Cell& cell, const Conditions& conditions, int round, int 
     json["steal_ns"] = steal_known ? Json(stolen_ns) : Json(nullptr);
     json["bound_by"] = bound_by(cell, conditions, row.figure_ns);
     session.quit();
+    return row;
+}
+
+/// One life of a mechanism's objects, from create to destroy. The switches and faults that the row
+/// tells of each side are those of the first message; those of attaching, where a mapping may be
+/// populated, stand with its time. Some faults are those by which a process that has just been
+/// forked gets at its own code and data; what is the mechanism's grows with the size.
+Row measure_life(const Cell& cell, const Conditions& conditions, int round, int attempt,
+                 SessionMemory& memory) {
+    const std::int64_t start_ns = now_ns();
+    auto subject = create_subject(cell);
+    const std::int64_t created_ns = now_ns();
+    Session session(*subject, cpus_for(cell.placement), memory);
+    const Reference before = session.probe();
+    const LegResult result = session.run_leg(1, 1, conditions.touch);
+    const Reference after = session.probe();
+    session.quit();
+    const std::int64_t detached_ns = now_ns();
+    subject.reset();
+    const std::int64_t destroyed_ns = now_ns();
+
+    const auto& [initiator, responder] = result.sides;
+    const auto& ended = memory.control().reports;
+    const std::int64_t first_message_ns = responder.ended_ns - initiator.started_ns;
+    const std::int64_t life_ns =
+        created_ns - start_ns + std::max(initiator.attach_ns, responder.attach_ns) +
+        first_message_ns + std::max(ended[0].detach_ns, ended[1].detach_ns) + destroyed_ns -
+        detached_ns;
+
+    Row row{.distance = before.distance, .json = header(cell, conditions, round, attempt)};
+    row.figure_ns = static_cast<double>(life_ns);
+    std::string disturbed = why_disturbed(before, after, 0);
+    // On one CPU, the scheduler may well take it from one side to give it to the other.
+    if (disturbed.empty() && cell.placement == Placement::two_cpus &&
+        initiator.usage.involuntary_switches + responder.usage.involuntary_switches > 0)
+        disturbed = "another task had the CPU during the first message";
+    set_status(row, disturbed);
+    add_common(row.json, cell, conditions, result);
+    row.json["life_ns"] = life_ns;
+    row.json["lifecycle"] = {{"create_ns", created_ns - start_ns},
+                             {"attach_initiator_ns", initiator.attach_ns},
+                             {"attach_responder_ns", responder.attach_ns},
+                             {"first_message_ns", first_message_ns},
+                             {"detach_initiator_ns", ended[0].detach_ns},
+                             {"detach_responder_ns", ended[1].detach_ns},
+                             {"destroy_ns", destroyed_ns - detached_ns},
+                             {"attach_initiator_minor_faults", initiator.attach_minor_faults},
+                             {"attach_responder_minor_faults", responder.attach_minor_faults}};
+    row.json["initiator"] = json_of(initiator.usage);
+    row.json["responder"] = json_of(responder.usage);
+    row.json["reference_before"] = json_of(before);
+    row.json["reference_after"] = json_of(after);
+    row.json["bound_by"] = nullptr;
     return row;
 }
 
@@ -209,7 +272,11 @@ Row row_without_figures(const Cell& cell, const Conditions& conditions, int roun
 Row measure(const Cell& cell, const Conditions& conditions, int round, int attempt,
             SessionMemory& memory) {
     try {
-        return measure_pair(cell, conditions, round, attempt, memory);
+        return cell.pattern == Pattern::lifecycle
+                   ? measure_life(cell, conditions, round, attempt, memory)
+                   : measure_pair(cell, conditions, round, attempt, memory);
+    } catch (const PairRefused& error) {
+        return row_without_figures(cell, conditions, round, RowStatus::skipped, error.what());
     } catch (const PairFailed& error) {
         return row_without_figures(cell, conditions, round, RowStatus::failed, error.what());
     } catch (const IpcError& error) {

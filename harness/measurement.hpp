@@ -42,7 +42,7 @@ constexpr std::string_view name_of(RowStatus status) {
 
 struct Row {
     RowStatus status = RowStatus::ok;
-    double figure_ns = 0;  ///< the pair's: median round trip, or time per streamed message
+    double figure_ns = 0;  ///< the pair's: median round trip, time per streamed message, or a life
     CpuDistance distance = CpuDistance::same_cpu;
     nlohmann::ordered_json json;  ///< the line for run.jsonl
 };
@@ -56,7 +56,8 @@ Row row_without_figures(const Cell& cell, const Conditions& conditions, int roun
                         const std::string& reason);
 
 /// Creates the mechanism, runs a pair through warm-up and one batch between two reference probes,
-/// and destroys it. A mechanism that this machine refuses makes a skipped row, a pair that fails a
+/// and destroys it. A life cycle has no warm-up, and a batch of one message: that is what it is
+/// about. A mechanism that this machine refuses makes a skipped row, a pair that fails a
 /// failed one. Throws Interrupted.
 Row measure(const Cell& cell, const Conditions& conditions, int round, int attempt,
             SessionMemory& memory);

@@ -38,7 +38,23 @@ Order Player::next() {
     return control_.order;
 }
 
+void Player::before_attach() {
+    meet();
+    faults_before_attach_ = usage_so_far().minor_faults;
+    step_began_ns_ = now_ns();
+}
+
+void Player::after_attach() {
+    report_.attach_ns = now_ns() - step_began_ns_;
+    report_.attach_minor_faults = usage_so_far().minor_faults - faults_before_attach_;
+}
+
+void Player::before_detach() { step_began_ns_ = now_ns(); }
+
+void Player::after_detach() { report_.detach_ns = now_ns() - step_began_ns_; }
+
 void Player::answer() {
+    answered_ = true;
     control_.answers.fetch_add(1, std::memory_order::release);
     SystemAtomics::futex_wake(control_.answers);
 }

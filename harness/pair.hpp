@@ -52,7 +52,11 @@ struct SideReport {
     std::uint64_t mismatches = 0;
     std::uint64_t fragments = 1;  ///< that a message travels in
     std::uint64_t capacity_bytes = 0;
+    std::int64_t attach_ns = 0;  ///< includes waiting for the peer where attaching has an order
+    std::int64_t attach_minor_faults = 0;
+    std::int64_t detach_ns = 0;     ///< known when the process has ended
     std::array<char, 400> error{};  ///< one line; empty while all is well
+    bool refused = false;           ///< the error is a Refused, of before the process could answer
 };
 
 /// Lives in memory that the commander shares with both processes.
@@ -88,6 +92,15 @@ class Player {
         }
     }
     void answer();
+    /// Whether it has answered yet: until it has, it is about to attach.
+    [[nodiscard]] bool has_answered() const { return answered_; }
+
+    /// Around the life of an endpoint, each once, in this order. Both sides meet before they
+    /// attach, so that who has to wait for the other's attaching waits for nothing else.
+    void before_attach();
+    void after_attach();
+    void before_detach();
+    void after_detach();
 
     /// Meets the other side, runs `loop`, and reports when and at what cost.
     void measure(auto&& loop) {
@@ -111,7 +124,7 @@ class Player {
         return {out_, in_};
     }
 
-    /// A leg of a pattern over any endpoint.
+    /// A leg of a pattern over any endpoint. The messages of a life cycle go one way.
     template <class E>
     void play(E& endpoint, Pattern pattern, std::size_t size_bytes, const Leg& leg) {
         if (pattern == Pattern::ping_pong && leg.messages / leg.stride >= samples_ns_.size())
@@ -147,6 +160,9 @@ class Player {
     bool same_cpu_;
     std::uint32_t order_seen_ = 0;
     std::uint32_t meetings_ = 0;
+    std::int64_t step_began_ns_ = 0;
+    std::int64_t faults_before_attach_ = 0;
+    bool answered_ = false;
     std::vector<std::byte> out_;
     std::vector<std::byte> in_;
 };

@@ -125,7 +125,9 @@ class ScenarioRun {
             if (row.status == RowStatus::disturbed && elapsed() < scenario_.budget) continue;
             if (row.status == RowStatus::ok) {
                 cell.figures_ns[row.distance].push_back(row.figure_ns);
-                cell.done = cell.narrow(scenario_.interval_width_target);
+                // A life is too short to be worth stopping early.
+                cell.done = cell.cell.pattern != Pattern::lifecycle &&
+                            cell.narrow(scenario_.interval_width_target);
             }
             if (row.status == RowStatus::failed || row.status == RowStatus::skipped)
                 cell.done = true;
@@ -150,8 +152,9 @@ class ScenarioRun {
 std::map<std::size_t, payload::Cost> payload_costs(const std::vector<Scenario>& scenarios) {
     std::map<std::size_t, payload::Cost> costs;
     for (const Scenario& scenario : scenarios)
-        for (const std::size_t size : scenario.sizes_bytes)
-            costs.try_emplace(size, payload::measure_cost(size));
+        for (const Cell& cell : cells_of(scenario))
+            if (cell.size_bytes > 0 && costs.count(cell.size_bytes) == 0)
+                costs.emplace(cell.size_bytes, payload::measure_cost(cell.size_bytes));
     return costs;
 }
 

@@ -25,12 +25,14 @@ namespace fs = std::filesystem;
                                     where.begin.line, where.begin.column, what));
 }
 
-/// One key of a scenario: how to write its value, and how to read it.
+/// One key of a scenario: how to write its value, and how to read it. A key of a group may stand in
+/// [[measure]] as well.
 struct Key {
     std::string_view name;
     std::string_view example;
     bool required;
-    void (*read)(const Key& key, const toml::node& value, Scenario& scenario);
+    void (*read_group)(const Key& key, const toml::node& value, CellGroup& group);
+    void (*read_scenario)(const Key& key, const toml::node& value, Scenario& scenario);
 };
 
 std::string_view type_of(const toml::node& value) {
@@ -111,8 +113,8 @@ std::vector<Enum> words_of(const Key& key, std::string_view kind, const toml::no
     });
 }
 
-void read_mechanisms(const Key& key, const toml::node& value, Scenario& scenario) {
-    scenario.mechanisms = list_of<std::string>(key, value, [&](const toml::node& item) {
+void read_mechanisms(const Key& key, const toml::node& value, CellGroup& group) {
+    group.mechanisms = list_of<std::string>(key, value, [&](const toml::node& item) {
         const std::string& name = string_of(key, item, "a list of strings");
         try {
             match_mechanisms({name});
@@ -123,24 +125,33 @@ void read_mechanisms(const Key& key, const toml::node& value, Scenario& scenario
     });
 }
 
-void read_patterns(const Key& key, const toml::node& value, Scenario& scenario) {
-    scenario.patterns = words_of(key, "pattern", value, patterns);
+void read_patterns(const Key& key, const toml::node& value, CellGroup& group) {
+    group.patterns = words_of(key, "pattern", value, patterns);
 }
 
-void read_access(const Key& key, const toml::node& value, Scenario& scenario) {
-    scenario.access = words_of(key, "access", value, accesses);
+void read_access(const Key& key, const toml::node& value, CellGroup& group) {
+    group.access = words_of(key, "access", value, accesses);
 }
 
-void read_placements(const Key& key, const toml::node& value, Scenario& scenario) {
-    scenario.placements = words_of(key, "placement", value, placements);
+void read_placements(const Key& key, const toml::node& value, CellGroup& group) {
+    group.placements = words_of(key, "placement", value, placements);
 }
 
-void read_sizes(const Key& key, const toml::node& value, Scenario& scenario) {
-    scenario.sizes_bytes = list_of<std::size_t>(key, value, [&](const toml::node& item) {
+void read_sizes(const Key& key, const toml::node& value, CellGroup& group) {
+    group.sizes_bytes = list_of<std::size_t>(key, value, [&](const toml::node& item) {
         const std::string text = item.is_integer()
                                      ? fmt::format("{}", item.as_integer()->get())
                                      : string_of(key, item, "a list of strings or whole numbers");
         return parsed(item, text, parse_message_size);
+    });
+}
+
+void read_capacity(const Key& key, const toml::node& value, CellGroup& group) {
+    group.capacities_bytes = list_of<std::size_t>(key, value, [&](const toml::node& item) {
+        const std::string text = item.is_integer()
+                                     ? fmt::format("{}", item.as_integer()->get())
+                                     : string_of(key, item, "a list of strings or whole numbers");
+        return parsed(item, text, parse_capacity);
     });
 }
 
@@ -177,39 +188,86 @@ void read_pure_spin_on_one_cpu(const Key& key, const toml::node& value, Scenario
 }
 
 constexpr std::string_view quick_table = "quick";
+constexpr std::string_view measure_table = "measure";
 constexpr bool required = true;
 constexpr std::array keys{
-    Key{"mechanisms", R"(["pipe", "spsc-ring/*"])", !required, read_mechanisms},
-    Key{"patterns", R"(["ping_pong", "stream"])", required, read_patterns},
-    Key{"sizes", R"(["64 B", "4 KiB"])", required, read_sizes},
-    Key{"access", R"(["copy", "in_place"])", required, read_access},
-    Key{"placements", R"(["same_cpu", "two_cpus"])", required, read_placements},
-    Key{"rounds_max", "12", required, read_rounds_max},
-    Key{"batch", R"("20 ms")", required, read_batch},
-    Key{"budget", R"("60 s")", required, read_budget},
-    Key{"interval_width_target", R"("5 %")", required, read_interval_width_target},
-    Key{"touch", R"("header")", !required, read_touch},
-    Key{"pure_spin_on_one_cpu", "true", !required, read_pure_spin_on_one_cpu},
+    Key{"mechanisms", R"(["pipe", "spsc-ring/*"])", !required, read_mechanisms, nullptr},
+    Key{"patterns", R"(["ping_pong", "stream"])", required, read_patterns, nullptr},
+    Key{"sizes", R"(["64 B", "4 KiB"])", required, read_sizes, nullptr},
+    Key{"capacity", R"(["default", "64 KiB"])", !required, read_capacity, nullptr},
+    Key{"access", R"(["copy", "in_place"])", required, read_access, nullptr},
+    Key{"placements", R"(["same_cpu", "two_cpus"])", required, read_placements, nullptr},
+    Key{"rounds_max", "12", required, nullptr, read_rounds_max},
+    Key{"batch", R"("20 ms")", required, nullptr, read_batch},
+    Key{"budget", R"("60 s")", required, nullptr, read_budget},
+    Key{"interval_width_target", R"("5 %")", required, nullptr, read_interval_width_target},
+    Key{"touch", R"("header")", !required, nullptr, read_touch},
+    Key{"pure_spin_on_one_cpu", "true", !required, nullptr, read_pure_spin_on_one_cpu},
 };
 
-enum class Level { file, quick };
+/// Where a key stands.
+enum class Level { file, quick, measure };
 
 std::vector<std::string> key_names(Level level) {
-    std::vector<std::string> names(keys.size());
-    std::transform(keys.begin(), keys.end(), names.begin(),
-                   [](const Key& key) { return std::string(key.name); });
+    std::vector<std::string> names;
+    for (const Key& key : keys)
+        if (level != Level::measure || key.read_group != nullptr) names.emplace_back(key.name);
+    if (level != Level::measure) names.emplace_back(measure_table);
     if (level == Level::file) names.emplace_back(quick_table);
     return names;
 }
 
+/// The key of this name; refuses what is none, or has no place here.
+const Key& key_of(const toml::key& name, Level level) {
+    const auto key = std::find_if(keys.begin(), keys.end(),
+                                  [word = name.str()](const Key& k) { return k.name == word; });
+    if (key == keys.end()) refuse(name.source(), unknown("key", name.str(), key_names(level)));
+    if (level == Level::measure && key->read_group == nullptr)
+        refuse(name.source(), fmt::format("{} holds for the whole scenario; write it above the "
+                                          "first [[measure]]",
+                                          key->name));
+    return *key;
+}
+
+/// The tables [[measure]], each with what stands above it for what it does not say itself.
+std::vector<CellGroup> read_measures(const toml::node& node, std::string_view name,
+                                     const CellGroup& above) {
+    const toml::array* const tables = node.as_array();
+    if (tables == nullptr || !tables->is_homogeneous<toml::table>())
+        refuse(node.source(), fmt::format("{} must be an array of tables, not {}; write [[{}]]",
+                                          measure_table, type_of(node), name));
+    std::vector<CellGroup> groups;
+    for (const toml::node& table : *tables) {
+        CellGroup& group = groups.emplace_back(above);
+        for (const auto& [key_name, value] : *table.as_table()) {
+            const Key& key = key_of(key_name, Level::measure);
+            key.read_group(key, value, group);
+        }
+    }
+    return groups;
+}
+
+/// Reads a table's own keys, and then its [[measure]], which build on them.
 void read_keys(const toml::table& table, Level level, Scenario& scenario) {
     for (const auto& [name, value] : table) {
-        if (level == Level::file && name == quick_table) continue;
-        const auto key = std::find_if(keys.begin(), keys.end(),
-                                      [word = name.str()](const Key& k) { return k.name == word; });
-        if (key == keys.end()) refuse(name.source(), unknown("key", name.str(), key_names(level)));
-        key->read(*key, value, scenario);
+        if (name == measure_table || (level == Level::file && name == quick_table)) continue;
+        const Key& key = key_of(name, level);
+        if (key.read_group != nullptr)
+            key.read_group(key, value, scenario);
+        else
+            key.read_scenario(key, value, scenario);
     }
+}
+
+/// Whether a key stands above the tables [[measure]], or in every one of them.
+bool is_told(const toml::table& table, std::string_view key) {
+    if (table.contains(key)) return true;
+    const toml::node* const node = table.get(measure_table);
+    const toml::array* const measures = node == nullptr ? nullptr : node->as_array();
+    return measures != nullptr && !measures->empty() &&
+           std::all_of(measures->begin(), measures->end(), [&](const toml::node& measure) {
+               return measure.is_table() && measure.as_table()->contains(key);
+           });
 }
 
 std::string contents_of(const fs::path& file) {
@@ -290,6 +348,10 @@ std::size_t parse_message_size(std::string_view text) {
     return bytes;
 }
 
+std::size_t parse_capacity(std::string_view text) {
+    return text == "default" ? 0 : parse_message_size(text);
+}
+
 std::string unknown(std::string_view kind, std::string_view word,
                     const std::vector<std::string>& names) {
     const auto meant = nearest_name(word, names);
@@ -316,19 +378,28 @@ Scenario read_scenario(const fs::path& file, bool quick) {
     scenario.mechanisms = {"*"};
     read_keys(table, Level::file, scenario);
     for (const Key& key : keys)
-        if (key.required && !table.contains(key.name))
+        if (key.required && !is_told(table, key.name))
             refuse(table.source(),
                    fmt::format("{} is missing; write {} = {}", key.name, key.name, key.example));
+    const toml::node* const measures = table.get(measure_table);
 
     // Read in any case, so that a mistake in it does not wait for the first --quick.
     Scenario shortened = scenario;
+    const toml::node* quick_measures = nullptr;
     if (const toml::node* const node = table.get(quick_table)) {
         const toml::table* const replacements = node->as_table();
         if (replacements == nullptr)
             refuse(node->source(),
                    fmt::format("quick must be a table, not {}; write [quick]", type_of(*node)));
         read_keys(*replacements, Level::quick, shortened);
+        quick_measures = replacements->get(measure_table);
     }
+    if (measures != nullptr) {
+        scenario.measures = read_measures(*measures, "measure", scenario);
+        shortened.measures = read_measures(*measures, "measure", shortened);
+    }
+    if (quick_measures != nullptr)
+        shortened.measures = read_measures(*quick_measures, "quick.measure", shortened);
     return quick ? shortened : scenario;
 }
 
@@ -358,23 +429,65 @@ std::vector<std::string> match_mechanisms(const std::vector<std::string>& names)
     return mechanisms;
 }
 
-std::vector<Cell> cells_of(const Scenario& scenario) {
-    const auto can_lend = [](const Facts& facts) {
-        return facts.sender == Dialect::lends || facts.receiver == Dialect::lends;
+void narrow(Scenario& scenario, const std::vector<std::string>& mechanisms,
+            const std::vector<std::size_t>& sizes_bytes,
+            const std::vector<std::size_t>& capacities_bytes) {
+    const auto change = [&](CellGroup& group) {
+        if (!sizes_bytes.empty()) group.sizes_bytes = sizes_bytes;
+        if (!capacities_bytes.empty()) group.capacities_bytes = capacities_bytes;
     };
-    std::vector<Cell> cells;
-    for (const std::string& mechanism : match_mechanisms(scenario.mechanisms)) {
-        const Facts& facts = facts_of(mechanism);
-        const std::vector<std::size_t> no_payload{0};
-        const auto& sizes_bytes =
-            facts.sender == Dialect::notifies ? no_payload : scenario.sizes_bytes;
-        for (const Pattern pattern : scenario.patterns)
-            for (const std::size_t size_bytes : sizes_bytes)
-                for (const Access access : scenario.access)
-                    for (const Placement placement : scenario.placements)
-                        if (access == Access::copy || can_lend(facts))
-                            cells.push_back({mechanism, pattern, size_bytes, access, placement});
+    change(scenario);
+    if (!mechanisms.empty()) scenario.mechanisms = mechanisms;
+    const std::vector<std::string> named = match_mechanisms(mechanisms);
+    for (CellGroup& group : scenario.measures) {
+        change(group);
+        if (mechanisms.empty()) continue;
+        group.mechanisms = match_mechanisms(group.mechanisms);
+        std::erase_if(group.mechanisms, [&](const std::string& mechanism) {
+            return std::find(named.begin(), named.end(), mechanism) == named.end();
+        });
     }
+}
+
+namespace {
+
+/// The access in which a mechanism is measured for what is asked; none where that makes no sense.
+std::vector<Access> accesses_of(const Facts& facts, Pattern pattern,
+                                const std::vector<Access>& asked) {
+    const bool lends = facts.sender == Dialect::lends || facts.receiver == Dialect::lends;
+    const auto is_asked = [&](Access access) {
+        return std::find(asked.begin(), asked.end(), access) != asked.end();
+    };
+    if (pattern == Pattern::lifecycle && lends && is_asked(Access::in_place))
+        return {Access::in_place};
+    if (lends) return asked;
+    return is_asked(Access::copy) ? std::vector{Access::copy} : std::vector<Access>{};
+}
+
+void append_cells(const CellGroup& group, std::vector<Cell>& cells) {
+    static const std::vector<std::size_t> none{0};
+    for (const std::string& mechanism : match_mechanisms(group.mechanisms)) {
+        const Facts& facts = facts_of(mechanism);
+        const bool payload = facts.sender != Dialect::notifies;
+        for (const Pattern pattern : group.patterns)
+            for (const std::size_t size_bytes : payload ? group.sizes_bytes : none)
+                for (const std::size_t capacity_bytes : payload ? group.capacities_bytes : none)
+                    for (const Access access : accesses_of(facts, pattern, group.access))
+                        for (const Placement placement : group.placements) {
+                            Cell cell{mechanism, pattern,   size_bytes,
+                                      access,    placement, capacity_bytes};
+                            if (std::find(cells.begin(), cells.end(), cell) == cells.end())
+                                cells.push_back(std::move(cell));
+                        }
+    }
+}
+
+}  // namespace
+
+std::vector<Cell> cells_of(const Scenario& scenario) {
+    std::vector<Cell> cells;
+    if (scenario.measures.empty()) append_cells(scenario, cells);
+    for (const CellGroup& group : scenario.measures) append_cells(group, cells);
     return cells;
 }
 

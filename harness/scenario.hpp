@@ -19,15 +19,23 @@ struct ScenarioError : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
-struct Scenario {
-    std::string name;      ///< the file's stem
-    std::string question;  ///< the file's first comment
+/// What is combined with what.
+struct CellGroup {
     std::vector<std::string>
         mechanisms;  ///< names and globs; "spsc-ring" stands for "spsc-ring/*" as well
     std::vector<Pattern> patterns;
     std::vector<std::size_t> sizes_bytes;
+    std::vector<std::size_t> capacities_bytes{0};  ///< 0: the mechanism's default
     std::vector<Access> access;
     std::vector<Placement> placements;
+};
+
+/// A file has the keys of one group, or, where different questions need different sizes, several
+/// tables [[measure]], whose keys take the place of those above them.
+struct Scenario : CellGroup {
+    std::string name;                   ///< the file's stem
+    std::string question;               ///< the file's first comment
+    std::vector<CellGroup> measures;    ///< where there are any, they are measured and nothing else
     int rounds_max = 0;                 ///< process pairs a cell, at most
     std::chrono::nanoseconds batch{};   ///< how long one pair is measured
     std::chrono::nanoseconds budget{};  ///< for the whole scenario
@@ -42,12 +50,15 @@ inline constexpr std::size_t size_limit_bytes = std::size_t{64} << 20;
 /// "4 KiB" → 4096. Throws BadQuantity for what is no size, or one below 1 B or above 64 MiB.
 std::size_t parse_message_size(std::string_view text);
 
+/// As that, and "default" → 0.
+std::size_t parse_capacity(std::string_view text);
+
 /// `unknown KIND "WORD"; did you mean NAME?`, or the names that are known where none is near.
 std::string unknown(std::string_view kind, std::string_view word,
                     const std::vector<std::string>& names);
 
-/// Reads `file`; with `quick`, its [quick] table takes the place of what it names. Throws
-/// ScenarioError.
+/// Reads `file`; with `quick`, its [quick] table takes the place of what it names, and
+/// [[quick.measure]] that of all [[measure]]. Throws ScenarioError.
 Scenario read_scenario(const std::filesystem::path& file, bool quick);
 
 /// "latency" is scenarios/latency.toml of the source tree; anything with a slash or ".toml" is a
@@ -58,8 +69,17 @@ std::filesystem::path find_scenario(const std::string& word);
 /// Throws std::invalid_argument that names the nearest mechanism when one of them means none.
 std::vector<std::string> match_mechanisms(const std::vector<std::string>& names);
 
-/// All cells: mechanisms × patterns × sizes × access × placements, less those that make no sense
-/// for the mechanism (there is nothing to lend `in_place` where it only copies).
+/// Leaves of each of the scenario's groups only the mechanisms that are named (all that are named,
+/// where it has but one group), and gives all groups those sizes and capacities; an empty list
+/// changes nothing.
+void narrow(Scenario& scenario, const std::vector<std::string>& mechanisms,
+            const std::vector<std::size_t>& sizes_bytes,
+            const std::vector<std::size_t>& capacities_bytes);
+
+/// All cells, each once: mechanisms × patterns × sizes × capacities × access × placements, less
+/// those that make no sense for the mechanism: there is nothing to lend `in_place` where it only
+/// copies; what carries no payload has no size, and no room for payload. A life is lived in the
+/// mechanism's own dialect: in_place, where that is asked for and it lends.
 std::vector<Cell> cells_of(const Scenario& scenario);
 
 }  // namespace ipclab

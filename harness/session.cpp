@@ -112,6 +112,8 @@ void Session::start(Subject& subject, Side side, int cpu) {
     } catch (const std::exception& error) {
         auto& text = player.report().error;
         *fmt::format_to_n(text.begin(), text.size() - 1, "{}", error.what()).out = '\0';
+        player.report().refused =
+            !player.has_answered() && dynamic_cast<const Refused*>(&error) != nullptr;
         player.answer();
         ::_exit(1);
     }
@@ -154,6 +156,8 @@ void Session::look_after_children() {
 
 void Session::fail() {
     std::string text;
+    for (const SideReport& report : control_.reports)
+        if (report.refused) throw PairRefused(report.error.data());
     for (std::size_t side = 0; side < 2; ++side)
         if (const char* error = control_.reports[side].error.data(); *error != '\0')
             text += fmt::format("{}{}: {}", text.empty() ? "" : "; ", name_of_side(side), error);

@@ -18,6 +18,11 @@ namespace ipclab {
 struct PairFailed : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
+/// One of them refuses what is asked of the mechanism before anything has been exchanged: a limit,
+/// or what the mechanism cannot do.
+struct PairRefused : PairFailed {
+    using PairFailed::PairFailed;
+};
 /// Ctrl-C, SIGTERM or SIGHUP.
 struct Interrupted : std::runtime_error {
     Interrupted() : std::runtime_error("interrupted") {}
@@ -68,7 +73,7 @@ class SessionMemory {
 class Session {
   public:
     /// Forks both processes and waits until they are attached. `subject` and `memory` must outlive
-    /// it. Throws PairFailed, Interrupted.
+    /// it. Throws PairFailed, PairRefused, Interrupted.
     Session(Subject& subject, CpuPair cpus, SessionMemory& memory);
 
     /// Sequence numbers go on from leg to leg. Throws PairFailed when a process fails or finds a
@@ -81,7 +86,8 @@ class Session {
 
     Reference probe();
 
-    /// Lets both processes detach in good order.
+    /// Lets both processes detach in good order. How long that took either stands in its report
+    /// (SessionMemory::control) then.
     void quit();
 
   private:

@@ -55,7 +55,8 @@ void add_figures(CellSummary& cell) {
             median_over(pairs, [&](const PairFigures& p) { return p.sides[i].cpu_ns; }),
             median_over(pairs, [&](const PairFigures& p) { return p.sides[i].voluntary_switches; }),
             median_over(pairs,
-                        [&](const PairFigures& p) { return p.sides[i].involuntary_switches; })};
+                        [&](const PairFigures& p) { return p.sides[i].involuntary_switches; }),
+            median_over(pairs, [&](const PairFigures& p) { return p.sides[i].minor_faults; })};
 
     const auto by_stride =
         std::minmax_element(pairs.begin(), pairs.end(),
@@ -64,6 +65,14 @@ void add_figures(CellSummary& cell) {
     cell.stride_max = by_stride.second->stride;
     for (const PairFigures& pair : pairs) cell.fragments = std::max(cell.fragments, pair.fragments);
 
+    if (cell.cell.pattern == Pattern::lifecycle) {
+        for (std::size_t i = 0; i < life_steps.size(); ++i)
+            cell.life_ns[i] =
+                estimate_over(pairs, [&](const PairFigures& p) { return p.life_ns[i]; });
+        cell.attach_faults =
+            median_over(pairs, [](const PairFigures& p) { return p.attach_faults; });
+        return;
+    }
     if (cell.cell.pattern == Pattern::stream) {
         const auto size_bytes = static_cast<double>(cell.cell.size_bytes);
         cell.messages_per_s =
@@ -203,12 +212,13 @@ CellSummary summarise_cell(const Rows& rows, std::string variant, const std::str
 
 // ---- which rows belong together ----
 
-using CellKey = std::tuple<std::string, std::string, Pattern, std::size_t, Access, Placement>;
+using CellKey =
+    std::tuple<std::string, std::string, Pattern, std::size_t, Access, Placement, std::size_t>;
 
 CellKey key_of(const RecordedRow& row) {
     const Cell& cell = row.cell;
-    return {row.scenario,    cell.mechanism, cell.pattern,
-            cell.size_bytes, cell.access,    cell.placement};
+    return {row.scenario, cell.mechanism, cell.pattern,       cell.size_bytes,
+            cell.access,  cell.placement, cell.capacity_bytes};
 }
 
 struct Setting {
@@ -286,7 +296,7 @@ void sort_cells(std::vector<CellSummary>& cells, const std::vector<RecordedRow>&
                               scenarios.begin(),
                           cell.pattern, cell.placement, rank_of_waiting(summary.waiting),
                           summary.waiting, rank_of_mechanism(cell.mechanism), cell.mechanism,
-                          cell.access, summary.variant, cell.size_bytes);
+                          cell.access, summary.variant, cell.capacity_bytes, cell.size_bytes);
     };
     std::sort(cells.begin(), cells.end(),
               [&](const CellSummary& a, const CellSummary& b) { return key(a) < key(b); });

@@ -34,7 +34,24 @@ struct SideCost {
     std::optional<double> cpu_ns;
     std::optional<double> voluntary_switches;
     std::optional<double> involuntary_switches;
+    std::optional<double> minor_faults;
 };
+
+/// The steps of a life cycle, as run.jsonl names them. What both sides do, they do at the same
+/// time.
+struct LifeStep {
+    std::string_view key;
+    std::string_view words;
+};
+inline constexpr std::array<LifeStep, 7> life_steps{{
+    {"create_ns", "create"},
+    {"attach_initiator_ns", "attach, initiator"},
+    {"attach_responder_ns", "attach, responder"},
+    {"first_message_ns", "first message"},
+    {"detach_initiator_ns", "detach, initiator"},
+    {"detach_responder_ns", "detach, responder"},
+    {"destroy_ns", "destroy"},
+}};
 
 /// Of round trips, in ns; a percentile for which there were too few samples is absent.
 struct Tail {
@@ -48,9 +65,11 @@ struct Tail {
 struct PairFigures {
     int round = 0;
     double exchanges = 0;
-    double figure_ns = 0;  ///< the pair's median round trip, or its time per streamed message
+    double figure_ns = 0;  ///< the pair's median round trip, time per streamed message, or life
     Tail tail;
-    double stride = 1;  ///< exchanges that each sample is the mean of
+    std::array<double, life_steps.size()> life_ns{};  ///< of a life cycle, step by step
+    std::optional<double> attach_faults;              ///< of a life cycle, both sides
+    double stride = 1;                                ///< exchanges that each sample is the mean of
     double fragments = 1;
     std::array<SideCost, 2> sides;       ///< initiator, responder
     std::optional<double> reference_ns;  ///< round trip of the reference, before and after
@@ -81,17 +100,19 @@ struct CellSummary {
     CellState state = CellState::measured;
 
     std::vector<PairFigures> pairs;  ///< those that count; empty where there is no figure
-    Estimate figure_ns;              ///< round trip, not halved, or time per message of a stream
-    Estimate messages_per_s;         ///< of a stream
-    Estimate bytes_per_s;            ///< of a stream
-    Tail tail_ns;                    ///< of a ping-pong: medians over the pairs
-    std::optional<double> max_overall_ns;  ///< the longest round trip of all pairs
-    std::array<SideCost, 2> sides;         ///< initiator, responder; medians over the pairs
-    std::size_t outliers = 0;              ///< pairs flagged; none is dropped
+    Estimate figure_ns;  ///< round trip, not halved, time per message of a stream, or a life
+    std::array<Estimate, life_steps.size()> life_ns;  ///< of a life cycle, step by step
+    std::optional<double> attach_faults;              ///< of a life cycle, both sides; the median
+    Estimate messages_per_s;                          ///< of a stream
+    Estimate bytes_per_s;                             ///< of a stream
+    Tail tail_ns;                                     ///< of a ping-pong: medians over the pairs
+    std::optional<double> max_overall_ns;             ///< the longest round trip of all pairs
+    std::array<SideCost, 2> sides;  ///< initiator, responder; medians over the pairs
+    std::size_t outliers = 0;       ///< pairs flagged; none is dropped
     double stride_min = 1;
     double stride_max = 1;
     double fragments = 1;                  ///< pieces that a message travels in
-    std::optional<double> capacity_bytes;  ///< unread payload before a sender waits
+    std::optional<double> capacity_bytes;  ///< found: unread payload before a sender waits
     std::optional<double> publish_every;
     std::optional<std::string> bound_by;  ///< "fill" or "check", where that bounds most pairs
     bool closed_loop = false;

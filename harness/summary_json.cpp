@@ -58,7 +58,8 @@ Json context_of(const Summary& summary) {
         {"load_avg", load.is_array() ? load : Json::array()},
         {"library_build_type", value_of(run, "build_type") == "Release" ? "release" : "debug"}};
     // What Google Benchmark calls a custom context is text.
-    context["real_time"] = "a pair's median round trip, or its time per streamed message";
+    context["real_time"] = "a pair's median round trip, its time per streamed message, or a life "
+                           "cycle from create to destroy";
     context["cpu_time"] = "of both processes, per round trip or message";
     for (const std::string_view key : {"commit", "dirty", "cpu_model", "kernel", "hypervisor",
                                        "compiler", "flags", "seed", "scenarios"})
@@ -73,6 +74,7 @@ std::string name_of(const CellSummary& cell, bool with_scenario) {
         fmt::format("{}/{}/{}/{}/{}", cell.cell.mechanism, ipclab::name_of(cell.cell.pattern),
                     cell.cell.size_bytes, ipclab::name_of(cell.cell.access),
                     ipclab::name_of(cell.cell.placement));
+    if (cell.cell.capacity_bytes > 0) name += fmt::format("/capacity:{}", cell.cell.capacity_bytes);
     if (!cell.variant.empty()) name += fmt::format("/{}", cell.variant);
     if (with_scenario) name += fmt::format("/{}", cell.scenario);
     std::replace(name.begin(), name.end(), ' ', '/');
@@ -99,7 +101,9 @@ void add_time(Json& entry, const Cell& cell, double figure_ns,
     // The schema has no word for "not known".
     entry["cpu_time"] = cpu_ns.value_or(0);
     entry["time_unit"] = "ns";
-    entry["bytes_per_second"] = messages_per_s * static_cast<double>(cell.size_bytes);
+    if (cell.pattern == Pattern::lifecycle) return;  // it has no rate
+    if (cell.size_bytes > 0)
+        entry["bytes_per_second"] = messages_per_s * static_cast<double>(cell.size_bytes);
     entry["items_per_second"] = messages_per_s;
     entry["messages_per_second"] = messages_per_s;
 }
@@ -148,6 +152,9 @@ class Entries {
             add_time(entry, cell.cell, pair.figure_ns,
                      sum(pair.sides[0].cpu_ns, pair.sides[1].cpu_ns));
             add_counters(entry, pair.sides, pair.reference_ns, pair.tail);
+            if (cell.cell.pattern == Pattern::lifecycle)
+                for (std::size_t step = 0; step < life_steps.size(); ++step)
+                    entry[std::string(life_steps[step].key)] = pair.life_ns[step];
             entry["round"] = pair.round;
             entry["outlier"] = pair.outlier ? 1 : 0;
             entry["label"] = label_of(cell);
@@ -173,6 +180,9 @@ class Entries {
         add_time(entry, cell.cell, cell.figure_ns.median,
                  sum(cell.sides[0].cpu_ns, cell.sides[1].cpu_ns));
         add_counters(entry, cell.sides, cell.reference_ns, cell.tail_ns);
+        if (cell.cell.pattern == Pattern::lifecycle)
+            for (std::size_t step = 0; step < life_steps.size(); ++step)
+                entry[std::string(life_steps[step].key)] = cell.life_ns[step].median;
         if (cell.figure_ns.interval) {
             entry["interval_low_ns"] = cell.figure_ns.interval->low;
             entry["interval_high_ns"] = cell.figure_ns.interval->high;

@@ -35,14 +35,14 @@ Strings stub_of(const TableLine& line) {
     return {fmt::format("`{}`", line.mechanism), std::string(in_words(line.access)), line.waiting};
 }
 
-/// A table with a column per size.
-void append_by_size(std::string& text, const FigureTable& table, auto&& entry) {
+/// A table with a column per size, or per capacity.
+void append_by_column(std::string& text, const FigureTable& table, auto&& entry) {
     Strings header{"mechanism", "access", "waits"};
-    for (const std::size_t size : table.sizes_bytes) header.push_back(format_size(size));
+    for (const TableColumn& column : table.columns) header.push_back(heading_of(column));
     append_header(text, header);
     for (const TableLine& line : table.lines) {
         Strings row = stub_of(line);
-        for (const CellSummary* cell : line.cells) row.push_back(escaped(entry(cell)));
+        for (std::size_t i = 0; i < line.cells.size(); ++i) row.push_back(escaped(entry(line, i)));
         append_row(text, row);
     }
     text += '\n';
@@ -58,7 +58,7 @@ void append_by_cell(std::string& text, const FigureTable& table, const Strings& 
         for (const CellSummary* cell : line.cells) {
             if (!has_figures(cell)) continue;
             Strings row = stub_of(line);
-            row.push_back(format_size(cell->cell.size_bytes));
+            row.push_back(size_in_words(cell->cell.size_bytes));
             for (const std::string& entry : entries(*cell)) row.push_back(escaped(entry));
             append_row(text, row);
         }
@@ -73,9 +73,8 @@ std::string number_or_dash(const std::optional<double>& number) {
     return number ? fmt::format("{:.3g}", *number) : "–";
 }
 
-std::string estimate_in_words(const CellSummary& cell) {
-    const Estimate& estimate = shown_estimate(cell);
-    const std::string marks = marks_of(cell);
+std::string estimate_in_words(const CellSummary& cell, const Estimate& estimate,
+                              const std::string& marks = "") {
     const std::string interval =
         estimate.interval ? fmt::format("[{}, {}]", in_unit(cell, estimate.interval->low),
                                         in_unit(cell, estimate.interval->high))
@@ -84,23 +83,60 @@ std::string estimate_in_words(const CellSummary& cell) {
                        marks.empty() ? "" : " ", marks);
 }
 
+std::string estimate_in_words(const CellSummary& cell) {
+    return estimate_in_words(cell, shown_estimate(cell), marks_of(cell));
+}
+
+void append_gaps(std::string& text, const FigureTable& table, const Gaps& gaps) {
+    for (const std::string& mark : legend_of(table)) text += fmt::format("- {}\n", escaped(mark));
+    for (std::size_t i = 0; i < gaps.reasons().size(); ++i)
+        text += fmt::format("- ({}) {}\n", i + 1, escaped(gaps.reasons()[i]));
+    for (const std::string& sentence : skipped_in_words(table))
+        text += fmt::format("- {}\n", escaped(sentence));
+    text += '\n';
+}
+
 void append_figures(std::string& text, const FigureTable& table, const Summary& summary) {
     const Gaps gaps(table);
     text += fmt::format("{}. Medians over the pairs, with 95 % intervals [low, high].\n\n",
                         basis_of(table, summary));
-    append_by_size(text, table, [&](const CellSummary* cell) {
-        return has_figures(cell) ? estimate_in_words(*cell)
-                                 : fmt::format("{} ({})", gap_in_words(cell), gaps.number_of(cell));
+    append_by_column(text, table, [&](const TableLine& line, std::size_t column) {
+        const CellSummary* const cell = line.cells[column];
+        if (has_figures(cell)) return estimate_in_words(*cell);
+        const auto number = gaps.number_of(line, column);
+        return number ? fmt::format("{} ({})", gap_in_words(cell), *number) : std::string();
     });
-    for (const std::string& mark : legend_of(table)) text += fmt::format("- {}\n", escaped(mark));
-    for (std::size_t i = 0; i < gaps.reasons().size(); ++i)
-        text += fmt::format("- ({}) {}\n", i + 1, escaped(gaps.reasons()[i]));
-    text += '\n';
+    append_gaps(text, table, gaps);
+}
+
+/// A line per cell, and a column per step.
+void append_life(std::string& text, const FigureTable& table, const Summary& summary) {
+    const Gaps gaps(table);
+    text += fmt::format(
+        "{}. Medians over the pairs, with 95 % intervals [low, high]. Both sides attach, and "
+        "detach, at the same time; where attaching has an order, as with sockets, the time of one "
+        "includes waiting for the other. The first message is timed from before it is written "
+        "until it has been read. Page faults are of both sides, of attaching and of the first "
+        "message, and include those by which a new process gets at its own code and data.\n\n",
+        basis_of(table, summary));
+    Strings steps;
+    for (const LifeStep& step : life_steps) steps.emplace_back(step.words);
+    steps.insert(steps.end(), {"together", "page faults"});
+    append_by_cell(text, table, steps, [](const CellSummary& cell) {
+        Strings entries;
+        for (const Estimate& step : cell.life_ns) entries.push_back(estimate_in_words(cell, step));
+        entries.push_back(estimate_in_words(cell));
+        entries.push_back(faults_in_words(cell));
+        return entries;
+    });
+    append_gaps(text, table, gaps);
 }
 
 void append_cpu(std::string& text, const FigureTable& table) {
     text += fmt::format("CPU time per {}, initiator + responder:\n\n", exchange_of(table.pattern));
-    append_by_size(text, table, cpu_in_words);
+    append_by_column(text, table, [](const TableLine& line, std::size_t column) {
+        return cpu_in_words(line.cells[column]);
+    });
 }
 
 void append_tails(std::string& text, const FigureTable& table) {
@@ -135,24 +171,26 @@ void append_conditions(std::string& text, const FigureTable& table) {
                         "are per {}, voluntary and involuntary, initiator + responder. Capacity: "
                         "unread bytes before a sender waits.\n\n",
                         exchange_of(table.pattern));
-    append_by_cell(text, table,
-                   {"n", "outliers", "left out", "reference", "voluntary switches",
-                    "involuntary switches", "capacity in bytes", "published every"},
-                   [](const CellSummary& cell) -> Strings {
-                       const auto& [first, second] = cell.sides;
-                       const auto both = [](const auto& a, const auto& b) {
-                           return fmt::format("{} + {}", number_or_dash(a), number_or_dash(b));
-                       };
-                       return {fmt::format("{}", cell.pairs.size()),
-                               fmt::format("{}", cell.outliers),
-                               left_out_in_words(cell.left_out),
-                               time_or_dash(cell.reference_ns),
-                               both(first.voluntary_switches, second.voluntary_switches),
-                               both(first.involuntary_switches, second.involuntary_switches),
-                               cell.capacity_bytes ? fmt::format("{:.0f}", *cell.capacity_bytes)
-                                                   : "–",
-                               number_or_dash(cell.publish_every)};
-                   });
+    append_by_cell(
+        text, table,
+        {"n", "outliers", "left out", "reference", "voluntary switches", "involuntary switches",
+         "capacity asked", "capacity in bytes", "published every"},
+        [](const CellSummary& cell) -> Strings {
+            const auto& [first, second] = cell.sides;
+            const auto both = [](const auto& a, const auto& b) {
+                return fmt::format("{} + {}", number_or_dash(a), number_or_dash(b));
+            };
+            return {fmt::format("{}", cell.pairs.size()),
+                    fmt::format("{}", cell.outliers),
+                    left_out_in_words(cell.left_out),
+                    time_or_dash(cell.reference_ns),
+                    both(first.voluntary_switches, second.voluntary_switches),
+                    both(first.involuntary_switches, second.involuntary_switches),
+                    cell.cell.capacity_bytes > 0 ? format_size(cell.cell.capacity_bytes)
+                                                 : "default",
+                    cell.capacity_bytes ? fmt::format("{:.0f}", *cell.capacity_bytes) : "–",
+                    number_or_dash(cell.publish_every)};
+        });
 }
 
 void append_context(std::string& text, const Summary& summary) {
@@ -186,8 +224,12 @@ std::string markdown_table(const Summary& summary) {
 
     for (const FigureTable& table : tables_of(summary)) {
         text += fmt::format("## {}\n\n", escaped(title_of(table, summary)));
-        append_figures(text, table, summary);
-        append_cpu(text, table);
+        if (table.pattern == Pattern::lifecycle) {
+            append_life(text, table, summary);
+        } else {
+            append_figures(text, table, summary);
+            append_cpu(text, table);
+        }
         append_tails(text, table);
         append_conditions(text, table);
     }

@@ -55,6 +55,11 @@ class Fields {
         if (const auto value = text({key})) return *value;
         refuse(key, find({key}));
     }
+    [[nodiscard]] std::size_t needed_size(std::string_view key) const {
+        const auto value = number({key});
+        if (!value || !(*value >= 0) || std::isinf(*value)) refuse(key, find({key}));
+        return static_cast<std::size_t>(*value);
+    }
     [[nodiscard]] double needed_positive(std::string_view key) const {
         const auto value = number({key});
         if (!value || !(*value > 0) || std::isinf(*value)) refuse(key, find({key}));
@@ -81,7 +86,7 @@ SideCost read_side(const Fields& fields, std::string_view side, double exchanges
         return total ? std::optional(*total / exchanges) : std::nullopt;
     };
     return {per_exchange("cpu_ns"), per_exchange("voluntary_switches"),
-            per_exchange("involuntary_switches")};
+            per_exchange("involuntary_switches"), per_exchange("minor_faults")};
 }
 
 PairFigures read_pair(const Fields& fields, Pattern pattern) {
@@ -95,8 +100,18 @@ PairFigures read_pair(const Fields& fields, Pattern pattern) {
         pair.tail = {
             fields.number({"round_trip_ns", "p90"}), fields.number({"round_trip_ns", "p99"}),
             fields.number({"round_trip_ns", "p99_9"}), fields.number({"round_trip_ns", "max"})};
-    } else {
+    } else if (pattern == Pattern::stream) {
         pair.figure_ns = fields.needed_positive("message_ns");
+    } else {
+        pair.figure_ns = fields.needed_positive("life_ns");
+        for (std::size_t i = 0; i < life_steps.size(); ++i) {
+            const auto step_ns = fields.number({"lifecycle", life_steps[i].key});
+            if (!step_ns) fields.refuse("lifecycle", fields.find({"lifecycle"}));
+            pair.life_ns[i] = *step_ns;
+        }
+        const auto first = fields.number({"lifecycle", "attach_initiator_minor_faults"});
+        const auto second = fields.number({"lifecycle", "attach_responder_minor_faults"});
+        if (first && second) pair.attach_faults = *first + *second;
     }
     pair.stride = fields.number({"stride"}).value_or(1);
     pair.fragments = fields.number({"fragments"}).value_or(1);
@@ -121,9 +136,12 @@ void read_reference(const Fields& fields, RecordedRow& row) {
 RecordedRow read_row(const Fields& fields) {
     RecordedRow row;
     row.scenario = fields.text({"scenario"}).value_or("");
-    row.cell = {fields.needed_text("mechanism"), fields.one_of("pattern", patterns),
-                static_cast<std::size_t>(fields.needed_positive("size_bytes")),
-                fields.one_of("access", accesses), fields.one_of("placement", placements)};
+    row.cell = {fields.needed_text("mechanism"),
+                fields.one_of("pattern", patterns),
+                fields.needed_size("size_bytes"),
+                fields.one_of("access", accesses),
+                fields.one_of("placement", placements),
+                static_cast<std::size_t>(fields.number({"capacity_asked_bytes"}).value_or(0))};
     row.waiting = fields.text({"waiting"}).value_or("");
     row.status = fields.one_of("status", statuses);
     row.reason = fields.text({"reason"}).value_or("no reason given");

@@ -79,11 +79,13 @@ std::string of_failures(const Summary& summary) {
     if (rows == 0) return "";
     const auto failed = std::find_if(summary.cells.begin(), summary.cells.end(),
                                      [](const CellSummary& c) { return c.left_out.failed > 0; });
-    return fmt::format("{} failed, first in {} ({}). See whether it does so again: `ipclab run {} "
-                       "--mechanism {} --size {}`.",
-                       counted(rows, "row"), failed->cell.mechanism,
-                       failed->reasons.empty() ? "no reason given" : failed->reasons.front(),
-                       failed->scenario, failed->cell.mechanism, failed->cell.size_bytes);
+    return fmt::format(
+        "{} failed, first in {} ({}). See whether it does so again: `ipclab run {} "
+        "--mechanism {}{}`.",
+        counted(rows, "row"), failed->cell.mechanism,
+        failed->reasons.empty() ? "no reason given" : failed->reasons.front(), failed->scenario,
+        failed->cell.mechanism,
+        failed->cell.size_bytes > 0 ? fmt::format(" --size {}", failed->cell.size_bytes) : "");
 }
 
 /// How the run ended, and what to do for narrower intervals.

@@ -168,7 +168,9 @@ TEST(Pair, EveryRowOfASmallScenarioHasItsFigures) {
     for (const Facts& facts : catalog_facts())
         for (const Pattern pattern : patterns)
             for (const Placement placement : placements) {
-                const Cell cell{std::string(facts.name), pattern, 3000, Access::copy, placement};
+                const std::size_t size_bytes = facts.sender == Dialect::notifies ? 0 : 3000;
+                const Cell cell{std::string(facts.name), pattern, size_bytes, Access::copy,
+                                placement};
                 if (reason_to_skip(cell, usable_cpus(), false)) continue;
                 const Row row = measure(cell, conditions, 1, 1, memory);
                 SCOPED_TRACE(row.json.dump());
@@ -178,6 +180,8 @@ TEST(Pair, EveryRowOfASmallScenarioHasItsFigures) {
                 EXPECT_GT(row.json["elapsed_ns"], 0);
                 EXPECT_GT(row.json["reference_before"]["round_trip_ns"], 0.0);
                 EXPECT_GT(row.json["reference_after"]["round_trip_ns"], 0.0);
+                EXPECT_EQ(row.json.contains("lifecycle"), pattern == Pattern::lifecycle);
+                EXPECT_TRUE(row.json["capacity_asked_bytes"].is_null());
                 EXPECT_GT(row.json["initiator"]["cpu_ns"], 0);
                 EXPECT_GT(row.json["responder"]["cpu_ns"], 0);
                 EXPECT_EQ(row.json.contains("round_trip_ns"), pattern == Pattern::ping_pong);
@@ -293,6 +297,71 @@ TEST(Pair, AMechanismThatCannotBeMadeIsASkippedRow) {
     EXPECT_EQ(row.status, RowStatus::skipped);
     EXPECT_EQ(row.json["status"], "skipped");
     EXPECT_THAT(row.json["reason"].get<std::string>(), HasSubstr("Too many open files"));
+}
+
+TEST(Pair, WhatIsAskedForInVainIsASkippedRow) {
+    SessionMemory memory;
+    Conditions conditions{
+        .scenario = "test", .batch = 2ms, .autogroup_nice = {}, .payload_costs = {}};
+    Cell cell{.mechanism = "spsc-ring/futex",
+              .size_bytes = 1 << 20,
+              .access = Access::in_place,
+              .placement = Placement::same_cpu,
+              .capacity_bytes = std::size_t{1} << 40};  // by the process that creates it
+    EXPECT_EQ(measure(cell, conditions, 1, 1, memory).status, RowStatus::skipped);
+
+    cell.capacity_bytes = 65536;  // by those that attach
+    const Row row = measure(cell, conditions, 1, 1, memory);
+    EXPECT_EQ(row.status, RowStatus::skipped);
+    EXPECT_THAT(row.json["reason"].get<std::string>(), HasSubstr("in rounds"));
+    EXPECT_EQ(row.json["capacity_asked_bytes"], 65536);
+}
+
+TEST(Pair, LessRoomThanTheMessageMakesItTravelInRounds) {
+    SessionMemory memory;
+    Conditions conditions{
+        .scenario = "test", .batch = 2ms, .autogroup_nice = {}, .payload_costs = {}};
+    Cell cell{.mechanism = "spsc-ring/futex",
+              .size_bytes = 1 << 20,
+              .placement = Placement::same_cpu,
+              .capacity_bytes = 65536};
+    const Row in_rounds = measure(cell, conditions, 1, 1, memory);
+    EXPECT_GT(in_rounds.json["fragments"], 3) << in_rounds.json;
+    EXPECT_LT(in_rounds.json["capacity_bytes"], 1 << 20);
+    cell.capacity_bytes = 0;
+    EXPECT_EQ(measure(cell, conditions, 1, 1, memory).json["fragments"], 1);
+}
+
+TEST(Pair, ALifeHasItsStepsAndTheySumUp) {
+    SessionMemory memory;
+    Conditions conditions{
+        .scenario = "test", .batch = 2ms, .autogroup_nice = {}, .payload_costs = {}};
+    const Cell cell{.mechanism = "spsc-ring/futex",
+                    .pattern = Pattern::lifecycle,
+                    .size_bytes = 1 << 20,
+                    .access = Access::in_place,
+                    .placement = Placement::same_cpu};
+    const Row row = measure(cell, conditions, 1, 1, memory);
+    SCOPED_TRACE(row.json.dump());
+    const auto& life = row.json["lifecycle"];
+    const auto step = [&](const char* name) {
+        EXPECT_GT(life[name], 0) << name;
+        return life[name].get<std::int64_t>();
+    };
+    const std::int64_t attach_ns =
+        std::max(step("attach_initiator_ns"), step("attach_responder_ns"));
+    const std::int64_t detach_ns =
+        std::max(step("detach_initiator_ns"), step("detach_responder_ns"));
+    EXPECT_EQ(row.json["life_ns"], step("create_ns") + attach_ns + step("first_message_ns") +
+                                       detach_ns + step("destroy_ns"));
+    EXPECT_EQ(row.json["messages"], 1);
+    // A megabyte has 256 pages, and each side maps them, be it when it attaches or by touching
+    // them.
+    for (const char* side : {"initiator", "responder"})
+        EXPECT_GT(life[fmt::format("attach_{}_minor_faults", side)].get<int>() +
+                      row.json[side]["minor_faults"].get<int>(),
+                  0)
+            << side;
 }
 
 TEST(Skip, SaysWhy) {

@@ -157,10 +157,10 @@ TEST(ScenarioErrors, UnknownKey) {
               R"(4:1: unknown key "sizs"; did you mean sizes?)");
     EXPECT_EQ(complaint(with_line(7, "  round_max = 12")),
               R"(7:3: unknown key "round_max"; did you mean rounds_max?)");
-    EXPECT_EQ(
-        complaint(with_line(7, "colour = 12")),
-        R"(7:1: unknown key "colour"; known: mechanisms, patterns, sizes, access, placements, )"
-        "rounds_max, batch, budget, interval_width_target, touch, pure_spin_on_one_cpu, quick");
+    EXPECT_EQ(complaint(with_line(7, "colour = 12")),
+              R"(7:1: unknown key "colour"; known: mechanisms, patterns, sizes, capacity, access, )"
+              "placements, rounds_max, batch, budget, interval_width_target, touch, "
+              "pure_spin_on_one_cpu, measure, quick");
     EXPECT_EQ(complaint(std::string(whole) + "[quik]\n"),
               R"(11:2: unknown key "quik"; did you mean quick?)");
 }
@@ -295,6 +295,34 @@ TEST(ScenarioErrors, TheQuickTableIsHeldToTheSameRules) {
                 HasSubstr("12:8: unknown key \"quick\""));
 }
 
+TEST(ScenarioErrors, Capacities) {
+    EXPECT_EQ(complaint(with_line(5, "access = [\"copy\"]\ncapacity = [\"64 KB\"]")),
+              R"(6:13: "64 KB": unknown unit "KB", nearest is KiB; known: B, KiB, MiB, GiB)");
+    EXPECT_EQ(complaint(std::string(whole) + "capacity = \"64 KiB\"\n"),
+              "11:12: capacity must be a list, not a string; write capacity = "
+              R"(["default", "64 KiB"])");
+    EXPECT_EQ(complaint(std::string(whole) + "capacity = [65536, \"64 KiB\"]\n"),
+              "11:20: capacity holds this value twice");
+}
+
+TEST(ScenarioErrors, GroupsAreHeldToTheSameRules) {
+    const std::string text(whole);
+    EXPECT_EQ(complaint(text + "[[measure]]\nsizs = [1]\n"),
+              R"(12:1: unknown key "sizs"; did you mean sizes?)");
+    EXPECT_EQ(complaint(text + "[[measure]]\n[[measure]]\nmechanisms = [\"pip\"]\n"),
+              R"(13:15: unknown mechanism "pip"; did you mean pipe?)");
+    EXPECT_EQ(complaint(text + "[[measure]]\nbudget = \"5 s\"\n"),
+              "12:1: budget holds for the whole scenario; write it above the first [[measure]]");
+    EXPECT_EQ(complaint(text + "[measure]\n"),
+              "11:1: measure must be an array of tables, not a table; write [[measure]]");
+    EXPECT_EQ(complaint(text + "[quick]\nmeasure = 1\n"),
+              "12:11: measure must be an array of tables, not a whole number; write "
+              "[[quick.measure]]");
+    EXPECT_EQ(complaint(with_line(4, "") + "[[measure]]\nsizes = [1]\n[[measure]]\n"),
+              R"(1:1: sizes is missing; write sizes = ["64 B", "4 KiB"])");
+    EXPECT_EQ(complaint(with_line(4, "") + "[[measure]]\nsizes = [1]\n"), "");
+}
+
 TEST(ScenarioErrors, NoQuestion) {
     const std::string expected =
         "1:1: the file must begin with a comment that asks its question; write # What does …?";
@@ -358,7 +386,7 @@ TEST(CellsOf, OnlyWhatLendsIsUsedInPlace) {
     for (const Cell& cell : cells_of(scenario)) found.emplace(cell.mechanism, cell.access);
     for (const Facts& facts : catalog_facts()) {
         const std::string name(facts.name);
-        const bool lends = facts.sender == Dialect::lends && facts.receiver == Dialect::lends;
+        const bool lends = facts.sender == Dialect::lends || facts.receiver == Dialect::lends;
         EXPECT_TRUE(found.contains({name, Access::copy})) << name;
         EXPECT_EQ(found.contains({name, Access::in_place}), lends) << name;
     }
@@ -367,7 +395,7 @@ TEST(CellsOf, OnlyWhatLendsIsUsedInPlace) {
 TEST(CellsOf, AreAllCombinationsOnce) {
     Scenario scenario = read(whole);
     scenario.mechanisms = {"spsc-ring/futex", "spsc-ring", "pipe"};
-    scenario.patterns.assign(patterns.begin(), patterns.end());
+    scenario.patterns = {Pattern::ping_pong, Pattern::stream};
     scenario.access.assign(accesses.begin(), accesses.end());
     scenario.placements.assign(placements.begin(), placements.end());
     const std::vector<Cell> cells = cells_of(scenario);
@@ -377,6 +405,80 @@ TEST(CellsOf, AreAllCombinationsOnce) {
     scenario.mechanisms = {"pipe"};
     scenario.access = {Access::in_place};
     EXPECT_THAT(cells_of(scenario), IsEmpty());
+}
+
+TEST(CellsOf, EachCapacityIsACell) {
+    const std::vector<Cell> cells =
+        cells_of(read(std::string(whole) + "capacity = [\"default\", \"64 KiB\"]\n"));
+    ASSERT_EQ(cells.size(), 4U);
+    EXPECT_EQ(cells[0].capacity_bytes, 0U);
+    EXPECT_EQ(cells[1].capacity_bytes, 65536U);
+    EXPECT_EQ(cells_of(read(whole))[0].capacity_bytes, 0U);
+}
+
+TEST(CellsOf, GroupsTakeWhatTheyDoNotSayFromAboveAndShareNoCellTwice) {
+    const std::string text = std::string(whole) + "[[measure]]\npatterns = [\"lifecycle\"]\n"
+                                                  "[[measure]]\nsizes = [1, 64]\n"
+                                                  "[[measure]]\nsizes = [64]\n";
+    const Cell life{"pipe", Pattern::lifecycle, 64, Access::copy, Placement::two_cpus};
+    Cell large_life = life;
+    large_life.size_bytes = 4096;
+    Cell exchange = life;
+    exchange.pattern = Pattern::ping_pong;
+    Cell small_exchange = exchange;
+    small_exchange.size_bytes = 1;
+    EXPECT_EQ(cells_of(read(text)), (std::vector{life, large_life, small_exchange, exchange}));
+}
+
+TEST(CellsOf, TheQuickTableMayReplaceTheGroups) {
+    const std::string text =
+        std::string(whole) + "[quick]\nsizes = [8]\n[[measure]]\npatterns = [\"stream\"]\n";
+    EXPECT_EQ(cells_of(read(text, true)).at(0).size_bytes, 8U);
+    EXPECT_EQ(cells_of(read(text, true)).at(0).pattern, Pattern::stream);
+    const std::string more = text + "[[quick.measure]]\nsizes = [9]\n";
+    EXPECT_EQ(cells_of(read(more, true)).at(0).size_bytes, 9U);
+    EXPECT_EQ(cells_of(read(more, true)).at(0).pattern, Pattern::ping_pong);
+    EXPECT_EQ(cells_of(read(more, false)).at(0).pattern, Pattern::stream);
+}
+
+TEST(CellsOf, ALifeIsLivedInTheMechanismsOwnDialect) {
+    Scenario scenario = read(with_line(5, R"(access = ["copy", "in_place"])"));
+    scenario.mechanisms = {"pipe", "spsc-ring/futex"};
+    scenario.patterns = {Pattern::lifecycle};
+    scenario.sizes_bytes = {64};
+    std::vector<Access> found;
+    for (const Cell& cell : cells_of(scenario)) found.push_back(cell.access);
+    EXPECT_THAT(found, ElementsAre(Access::copy, Access::in_place));
+}
+
+TEST(CellsOf, WhatCarriesNoPayloadHasNeitherSizeNorCapacity) {
+    Scenario scenario = read(whole);
+    scenario.mechanisms = {"*"};
+    scenario.capacities_bytes = {0, 65536};
+    for (const Cell& cell : cells_of(scenario)) {
+        const bool payload = facts_of(cell.mechanism).sender != Dialect::notifies;
+        EXPECT_EQ(cell.size_bytes > 0, payload) << cell.mechanism;
+        EXPECT_TRUE(payload || cell.capacity_bytes == 0) << cell.mechanism;
+    }
+}
+
+TEST(Narrow, TakesTheNamesForOneGroupAndTheirShareOfSeveral) {
+    Scenario one = read(whole);
+    narrow(one, {"posix-*"}, {1}, {65536});
+    EXPECT_THAT(cells_of(one), Not(IsEmpty()));
+    for (const Cell& cell : cells_of(one)) {
+        EXPECT_TRUE(cell.mechanism.starts_with("posix-"));
+        EXPECT_EQ(cell.size_bytes, 1U);
+        EXPECT_EQ(cell.capacity_bytes, 65536U);
+    }
+    Scenario two = read(std::string(whole) + "[[measure]]\nmechanisms = [\"posix-*\", \"pipe\"]\n"
+                                             "[[measure]]\npatterns = [\"stream\"]\n");
+    narrow(two, {"posix-mq"}, {}, {});
+    EXPECT_EQ(cells_of(two).size(), 2U);
+    for (const Cell& cell : cells_of(two)) {
+        EXPECT_EQ(cell.mechanism, "posix-mq");
+        EXPECT_EQ(cell.pattern, Pattern::ping_pong);
+    }
 }
 
 // ---- the scenarios that are shipped ----

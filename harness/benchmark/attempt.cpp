@@ -28,6 +28,8 @@ void attempt(benchmark::State& state, const std::function<void()>& measure) {
         if (interrupted()) throw Interrupted();
         sweep();
         measure();
+    } catch (const PairRefused& error) {
+        state.SkipWithError(error.what());
     } catch (const PairFailed& error) {
         failed = true;
         state.SkipWithError(error.what());
