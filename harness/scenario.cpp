@@ -310,11 +310,15 @@ std::string first_comment(std::string_view text) {
 
 bool is_glob(std::string_view word) { return word.find_first_of("*?[") != std::string_view::npos; }
 
+bool is_mechanism(const std::string& word) {
+    const std::vector<Facts>& all = catalog_facts();
+    return std::any_of(all.begin(), all.end(), [&](const Facts& f) { return f.name == word; });
+}
+
+/// A word that is no mechanism's name but begins several stands for all that it begins.
 bool means(const std::string& word, const std::string& mechanism) {
-    const auto matches = [&](const std::string& glob) {
-        return ::fnmatch(glob.c_str(), mechanism.c_str(), 0) == 0;
-    };
-    return matches(word) || (!is_glob(word) && matches(word + "/*"));
+    const std::string glob = is_glob(word) || is_mechanism(word) ? word : word + "/*";
+    return ::fnmatch(glob.c_str(), mechanism.c_str(), 0) == 0;
 }
 
 /// The names, and what several of them have before their slash.

@@ -21,8 +21,7 @@ struct ScenarioError : std::runtime_error {
 
 /// What is combined with what.
 struct CellGroup {
-    std::vector<std::string>
-        mechanisms;  ///< names and globs; "spsc-ring" stands for "spsc-ring/*" as well
+    std::vector<std::string> mechanisms;  ///< names and globs; "spsc-ring" stands for "spsc-ring/*"
     std::vector<Pattern> patterns;
     std::vector<std::size_t> sizes_bytes;
     std::vector<std::size_t> capacities_bytes{0};  ///< 0: the mechanism's default

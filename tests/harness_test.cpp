@@ -299,18 +299,28 @@ TEST(Pair, AMechanismThatCannotBeMadeIsASkippedRow) {
     EXPECT_THAT(row.json["reason"].get<std::string>(), HasSubstr("Too many open files"));
 }
 
-TEST(Pair, WhatIsAskedForInVainIsASkippedRow) {
+TEST(Pair, ACapacityBeyondALimitIsASkippedRowThatNamesTheLimit) {
     SessionMemory memory;
     Conditions conditions{
         .scenario = "test", .batch = 2ms, .autogroup_nice = {}, .payload_costs = {}};
-    Cell cell{.mechanism = "spsc-ring/futex",
-              .size_bytes = 1 << 20,
-              .access = Access::in_place,
-              .placement = Placement::same_cpu,
-              .capacity_bytes = std::size_t{1} << 40};  // by the process that creates it
-    EXPECT_EQ(measure(cell, conditions, 1, 1, memory).status, RowStatus::skipped);
+    const Cell cell{.mechanism = "posix-mq",
+                    .size_bytes = 64,
+                    .placement = Placement::same_cpu,
+                    .capacity_bytes = std::size_t{1} << 40};
+    const Row row = measure(cell, conditions, 1, 1, memory);
+    EXPECT_EQ(row.status, RowStatus::skipped);
+    EXPECT_THAT(row.json["reason"].get<std::string>(), HasSubstr("/proc/sys/fs/mqueue/"));
+}
 
-    cell.capacity_bytes = 65536;  // by those that attach
+TEST(Pair, WhatIsRefusedWhenAttachingIsASkippedRow) {
+    SessionMemory memory;
+    Conditions conditions{
+        .scenario = "test", .batch = 2ms, .autogroup_nice = {}, .payload_costs = {}};
+    const Cell cell{.mechanism = "spsc-ring/futex",
+                    .size_bytes = 1 << 20,
+                    .access = Access::in_place,
+                    .placement = Placement::same_cpu,
+                    .capacity_bytes = 65536};
     const Row row = measure(cell, conditions, 1, 1, memory);
     EXPECT_EQ(row.status, RowStatus::skipped);
     EXPECT_THAT(row.json["reason"].get<std::string>(), HasSubstr("in rounds"));
