@@ -25,6 +25,7 @@ Json header(const Cell& cell, const Conditions& conditions, int round, int attem
     return {{"type", "row"},
             {"scenario", conditions.scenario},
             {"mechanism", cell.mechanism},
+            {"family", facts_of(cell.mechanism).family},
             {"pattern", name_of(cell.pattern)},
             {"size_bytes", cell.size_bytes},
             {"capacity_asked_bytes",

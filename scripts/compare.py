@@ -5,7 +5,7 @@ Usage: scripts/compare.py RESULTS-A RESULTS-B [--baseline MECHANISM]
 
 Absolute figures of a machine whose CPUs are moved and shared do not last; the ratios within a run should.
 For each cell that both runs have, with CPUs that were as far apart, the ratio to the baseline of the same
-pattern, size and placement is taken in each run, with its interval: from the least to the greatest ratio
+pattern, size, capacity and placement is taken in each run, with its interval: from the least to the greatest ratio
 that the 95 % intervals of the two medians allow. A cell agrees where the first run's ratio lies within the
 second run's interval, and the other way round; both are counted. Cells with fewer than six pairs have no
 interval and are counted apart.
@@ -18,14 +18,17 @@ from collections import defaultdict
 
 import results
 
+FIGURES = {"ping_pong": "round_trip_ns.p50", "stream": "message_ns", "lifecycle": "life_ns"}
+
+
 def cells(run):
     """The undisturbed figures of each cell by the distance of the CPUs, lower is better."""
     figures = defaultdict(list)
     for row in run.rows:
         if row["status"] == "ok":
-            value = results.figure(row, "round_trip_ns.p50" if row["pattern"] == "ping_pong" else "message_ns")
+            value = results.figure(row, FIGURES[row["pattern"]])
             key = (row["pattern"], row["placement"], results.class_of(row), row["size_bytes"],
-                   row["mechanism"], row["access"])
+                   row.get("capacity_asked_bytes") or 0, row["mechanism"], row["access"])
             figures[key].append(value)
     return figures
 
@@ -41,7 +44,7 @@ def compare(first, second, mechanism):
     """(key, (ratio, low, high) in each run) for every cell that both have, but the baseline's own."""
     sides = [cells(first), cells(second)]
     for key in sorted(set(sides[0]) & set(sides[1])):
-        baseline = (*key[:4], mechanism, "copy")
+        baseline = (*key[:5], mechanism, "copy")
         if key != baseline and all(baseline in side for side in sides):
             yield key, [ratio_interval(side[key], side[baseline]) for side in sides]
 
@@ -53,7 +56,7 @@ def main():
     options = parser.parse_args()
     runs = [results.load(folder) for folder in options.runs]
     first_in_second = second_in_first = total = unsure = 0
-    for (pattern, placement, distance, size, mechanism, access), sides in compare(*runs, options.baseline):
+    for (pattern, placement, distance, size, capacity, mechanism, access), sides in compare(*runs, options.baseline):
         (ratio_a, low_a, high_a), (ratio_b, low_b, high_b) = sides
         if math.isnan(low_a) or math.isnan(low_b):
             unsure += 1
@@ -62,7 +65,8 @@ def main():
         first_in_second += low_b <= ratio_a <= high_b
         second_in_first += low_a <= ratio_b <= high_a
         if not (low_b <= ratio_a <= high_b and low_a <= ratio_b <= high_a):
-            print(f"{mechanism} {access} {pattern} {results.size_text(size)} {placement} ({distance}): "
+            asked = f" capacity {results.size_text(capacity)}" if capacity else ""
+            print(f"{mechanism} {access} {pattern} {results.size_text(size)}{asked} {placement} ({distance}): "
                   f"{ratio_a:.3g} [{low_a:.3g}, {high_a:.3g}] and {ratio_b:.3g} [{low_b:.3g}, {high_b:.3g}]")
     if total == 0:
         print("compare: the runs share no cell with six pairs in each; measure with more rounds", file=sys.stderr)

@@ -2,7 +2,8 @@
 """Draws the plots of one run: RESULTS-DIR/run.jsonl becomes RESULTS-DIR/plots/*.svg and *.png.
 
 Colour is the mechanism's family, the marker is the mechanism, a hollow marker is use in place, and
-the line's style is how the two processes wait. Each plot below opens with how to read it; that
+the line's style is how the two processes wait. More series than a reader can tell apart get a panel
+for each family, on the same axes, in which colour is the mechanism. Each plot below opens with how to read it; that
 sentence also stands under the figure.
 """
 
@@ -26,30 +27,31 @@ try:
 except ImportError as missing:
     sys.exit(f"plot.py: {missing}; apt install python3-matplotlib")
 
-from results import (BadResults, Selection, common_size, cpu_ns_per_message, figure, load,
+from results import (NO_PAYLOAD, BadResults, Selection, common_size, cpu_ns_per_message, figure, load,
                      median_interval, percentile_points, rate_text, size_text, time_text)
 
 # The palette of Okabe and Ito, which people with any colour blindness can tell apart.
-FAMILIES = (  # the first pattern found in the mechanism's name decides
-    ("ring|memif|interlink", "#E69F00"),
-    ("pipe|fifo", "#D55E00"),
-    ("mq|queue|msg", "#009E73"),
-    ("unix|tcp|udp|sock|dgram", "#0072B2"),
-    ("shm|mem|map", "#CC79A7"),
-    ("event|signal|sem", "#56B4E9"),
-    ("", "#000000"),
-)
+FAMILIES = {"rings": "#E69F00", "pipes": "#D55E00", "message_queues": "#009E73",
+            "sockets": "#0072B2", "shared_memory": "#CC79A7", "notifications": "#56B4E9",
+            "files": "#7F6000", "cross_memory": "#5D3A9B"}
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8A6D00")
+MORE_COLOURS = (*PALETTE, "#999999", "#5D3A9B", "#B22222", "#00A0A0")
 MARKERS = "os^DvPXp<>h*"
 LINE_STYLES = {"sleeps": "-", "spins": (0, (5, 2)), "spins then sleeps": (0, (1, 1.2)),
                "spins, yielding": (0, (5, 1.5, 1, 1.5))}
 OTHER_LINE_STYLE = (0, (9, 2, 1, 2, 1, 2))
 SIDES = ("initiator", "responder")
 PLACEMENTS = {"two_cpus": "two CPUs", "same_cpu": "same CPU"}
-PATTERNS = {"ping_pong": "ping-pong", "stream": "stream"}
+PATTERNS = {"ping_pong": "ping-pong", "stream": "stream", "lifecycle": "life-cycle"}
 INTERVALS = ("{} are bootstrap 95 % intervals of the median over process pairs; fewer than six "
              "pairs give none.")
 BANDS = INTERVALS.format("Bands and whiskers")
+SERIES_ON_A_SHEET = 12
 AXES_WIDTH, MARGIN = 6.4, 0.8  # inches; on saving the page is cropped or extended to what is drawn
+
+
+class NotAsked(Exception):
+    """The run asked no such question; nobody misses the plot."""
 
 
 class NothingToDraw(Exception):
@@ -60,11 +62,13 @@ def latency(run, placement, _):
     """Each point is the median over process pairs of the median round trip, there and back, of a
     message of that size; lower is better, and a straight slope of one means a cost per byte."""
     picked = select(run, "ping_pong", placement)
-    axes = sheet(picked, "Round-trip time by message size", rows=len(picked.series))
-    draw_lines(axes, {series: picked.points(series, lambda row: row["round_trip_ns"]["p50"])
-                      for series in picked.series}, run)
-    size_axis(axes, picked.sizes)
-    log_axis(axes, time_text, "round-trip time (median)")
+    lines = {series: picked.points(series, lambda row: row["round_trip_ns"]["p50"]) for series in picked.series}
+
+    def scales(axes):
+        size_axis(axes, picked.sizes)
+        log_axis(axes, time_text, "round-trip time (median)")
+
+    axes = line_sheet(picked, "Round-trip time by message size", lines, scales)
     return finish(axes, picked, latency, BANDS, averaged(picked))
 
 
@@ -72,11 +76,13 @@ def throughput(run, placement, _):
     """Each point is the median over process pairs of the payload bytes per second that one process
     streams to another in messages of that size; higher is better."""
     picked = select(run, "stream", placement)
-    axes = sheet(picked, "Throughput by message size", rows=len(picked.series))
-    draw_lines(axes, {series: picked.points(series, lambda row: row["bytes_per_s"])
-                      for series in picked.series}, run)
-    size_axis(axes, picked.sizes)
-    log_axis(axes, rate_text, "payload throughput (median)")
+    lines = {series: picked.points(series, lambda row: row["bytes_per_s"]) for series in picked.series}
+
+    def scales(axes):
+        size_axis(axes, picked.sizes)
+        log_axis(axes, rate_text, "payload throughput (median)")
+
+    axes = line_sheet(picked, "Throughput by message size", lines, scales)
     return finish(axes, picked, throughput, BANDS)
 
 
@@ -88,11 +94,13 @@ def distribution(run, placement, size):
              for rows in cells.values()}
     if not any(lines.values()):
         raise NothingToDraw("no row has percentiles")
-    axes = sheet(picked, f"Distribution of round-trip times at {size_text(picked.size)}",
-                 rows=len(picked.series))
-    draw_lines(axes, lines, run)
-    percent_axis(axes)
-    log_axis(axes, time_text, "round-trip time")
+
+    def scales(axes):
+        percent_axis(axes)
+        log_axis(axes, time_text, "round-trip time")
+
+    axes = line_sheet(picked, f"Distribution of round-trip times at {size_text(picked.size)}",
+                      lines, scales)
     return finish(axes, picked, distribution, "Each percentile is the median over process pairs, "
                   "shown where half of them have enough samples for it.",
                   BANDS, averaged(picked), closed_loop(picked))
@@ -110,8 +118,52 @@ def cpu_stream(run, placement, size):
     return cpu(run, "stream", placement, size, cpu_stream)
 
 
+def capacity_stream(run, placement, size):
+    """Each point is the payload throughput when the mechanism was asked for room for so many unread
+    bytes; the star is the mechanism's default, at the capacity that was found; higher is better."""
+    return capacity(run, "stream", placement, size, capacity_stream)
+
+
+def capacity_ping_pong(run, placement, size):
+    """Each point is the median round trip when the mechanism was asked for room for so many unread
+    bytes; the star is the mechanism's default, at the capacity that was found; lower is better."""
+    return capacity(run, "ping_pong", placement, size, capacity_ping_pong)
+
+
+def lifecycle(run, placement, _):
+    """Each panel is one step in the life of a mechanism's objects; each point is the median over
+    process pairs, by the size of the message for which the object was made. Attach and detach are
+    those of the side that takes longer; attaching may include waiting for the peer."""
+    if not any(row["pattern"] == "lifecycle" for row in run.rows):
+        raise NotAsked
+    picked = select(run, "lifecycle", placement)
+    steps = {"create": ("create_ns",), "attach": ("attach_initiator_ns", "attach_responder_ns"),
+             "first message": ("first_message_ns",),
+             "detach": ("detach_initiator_ns", "detach_responder_ns"), "destroy": ("destroy_ns",)}
+    series_names = sorted(picked.series)
+    colours = {series: MORE_COLOURS[number % len(MORE_COLOURS)]
+               for number, series in enumerate(series_names)}
+    panels = grid(picked, "The steps of a life by message size", len(steps) + 1, legend_width=0)
+    handles = {}
+    for axes, (step, keys) in zip(panels, steps.items()):
+        lines = {series: picked.points(series, lambda row, keys=keys: max(
+            figure(row, f"lifecycle.{key}") or math.nan for key in keys)) for series in series_names}
+        for series, points in lines.items():
+            handles[series] = draw_line(axes, series, points, run, colours[series], picked.sizes)
+        axes.set_title(step, loc="left", fontsize=9.5, weight="bold")
+        size_axis(axes, picked.sizes)
+    share_y(panels[:-1], time_text, "time (median)")
+    panels[-1].set_axis_off()
+    panels[-1].legend(handles=list(handles.values()) + key_handles(handles), loc="upper left",
+                      bbox_to_anchor=(-0.12, 1.08), frameon=False, fontsize=8.5, handlelength=3.6,
+                      borderaxespad=0)
+    return finish(panels[0], picked, lifecycle, BANDS)
+
+
 PLOTS = {"latency": latency, "throughput": throughput, "distribution": distribution,
-         "cpu-ping_pong": cpu_ping_pong, "cpu-stream": cpu_stream}
+         "cpu-ping_pong": cpu_ping_pong, "cpu-stream": cpu_stream,
+         "capacity-ping_pong": capacity_ping_pong, "capacity-stream": capacity_stream,
+         "lifecycle": lifecycle}
 
 
 def cpu(run, pattern, placement, size, plot):
@@ -123,13 +175,53 @@ def cpu(run, pattern, placement, size, plot):
     if not bars:
         raise NothingToDraw("no row has CPU times")
     title = f"CPU time per message at {size_text(picked.size)}, {PATTERNS[pattern]}"
-    axes = sheet(picked, title, height=0.6 + 0.44 * len(bars), left=2)
+    crowded = len(bars) > 2 * SERIES_ON_A_SHEET
+    axes = sheet(picked, title, height=0.6 + (0.28 if crowded else 0.44) * len(bars),
+                 left=3.2 if crowded else 2)
     draw_bars(axes, bars, run)
     return finish(axes, picked, plot, INTERVALS.format("Whiskers"))
 
 
-def select(run, pattern, placement, size=None):
-    picked = Selection(run, pattern, placement, size)
+def capacity(run, pattern, placement, size, plot):
+    asked = [row for row in run.rows if row.get("capacity_asked_bytes")
+             and row["pattern"] == pattern and row["placement"] == placement]
+    if not asked:
+        raise NotAsked
+    sizes = sorted({row["size_bytes"] for row in asked})
+    size = size if size in sizes else sizes[0]
+    picked = select(run, pattern, placement, size, capacities=True)
+    value = (lambda row: row["bytes_per_s"]) if pattern == "stream" else (
+        lambda row: row["round_trip_ns"]["p50"])
+    lines, defaults = {}, {}
+    for series, cells in picked.series.items():
+        by_capacity = {}
+        for row in (row for rows in cells.values() for row in rows):
+            by_capacity.setdefault(row.get("capacity_asked_bytes") or 0, []).append(row)
+        rows = by_capacity.pop(0, None)
+        if by_capacity:
+            lines[series] = [(at, *median_interval([value(row) for row in by_capacity[at]]))
+                             for at in sorted(by_capacity)]
+            found = rows and median_interval([row.get("capacity_bytes") or 0 for row in rows])[0]
+            if found:
+                defaults[series] = (found, median_interval([value(row) for row in rows])[0])
+    if not lines:
+        raise NothingToDraw("no row with a capacity asked for that may be compared")
+    what = "Throughput" if pattern == "stream" else "Round-trip time"
+    axes = sheet(picked, f"{what} by capacity, messages of {size_text(size)}", rows=len(lines))
+    draw_lines(axes, lines, run)
+    for series, (x, y) in defaults.items():
+        axes.plot([x], [y], marker="*", markersize=12, color=colour_of(series), linestyle="",
+                  markeredgecolor="black", markeredgewidth=0.6, zorder=4)
+    asked = sorted({x for points in lines.values() for x, *_ in points})
+    size_axis(axes, sorted({*asked, *(int(x) for x, _ in defaults.values())}), asked)
+    axes.set_xlabel("capacity asked for (star: default, at what was found)")
+    log_axis(axes, *((rate_text, "payload throughput (median)") if pattern == "stream" else
+                     (time_text, "round-trip time (median)")))
+    return finish(axes, picked, plot, BANDS)
+
+
+def select(run, pattern, placement, size=None, capacities=False):
+    picked = Selection(run, pattern, placement, size, capacities)
     if not picked.series:
         at = f" at {size_text(size)}" if size else ""
         raise NothingToDraw(" ".join([f"no comparable {PATTERNS[pattern]} row{at}.",
@@ -143,47 +235,168 @@ def sheet(picked, title, rows=0, height=0.0, left=0.9):
     page = Figure(figsize=(left + AXES_WIDTH + MARGIN, height + 2 * MARGIN))
     axes = page.add_axes((left / page.get_figwidth(), MARGIN / page.get_figheight(),
                           AXES_WIDTH / page.get_figwidth(), height / page.get_figheight()))
+    put_titles(axes, picked, title, height)
+    dress(axes)
+    return axes
+
+
+def put_titles(axes, picked, title, height):
+    """Over the axes, which are so many inches high."""
     run = picked.run.context
     cpus = "/".join(map(str, dict.fromkeys((run.get("cpus") or {}).get(picked.placement, ()))))
     where = PLACEMENTS.get(picked.placement, picked.placement) + (f" ({cpus})" if cpus else "")
     machine = [run.get("host"), run.get("cpu_model"),
                run.get("hypervisor") and f"{run['hypervisor']} guest", where,
                f"n = {picked.pairs()}"]
-    axes.set_title(title, loc="left", weight="bold", pad=22)
+    axes.text(0, 22 / 72 / height + 1, title, fontsize=12, weight="bold", transform=axes.transAxes)
     axes.text(0, 6 / 72 / height + 1, "  ·  ".join(filter(None, machine)), fontsize=8.5,
               transform=axes.transAxes)
+
+
+def dress(axes):
     axes.grid(True, which="major", color="0.9", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.tick_params(labelsize=9)
     axes.spines[["top", "right"]].set_visible(False)
-    return axes
+
+
+def grid(picked, title, count, legend_width=2.5):
+    """Panels in two columns, or three where no legend stands beside each, under one title."""
+    columns = 2 if legend_width else 3
+    width, height, gap_x, gap_y = 3.7, 2.5, 0.85 + legend_width, 0.85
+    rows = -(-count // columns)
+    total = (MARGIN + columns * (width + gap_x), 0.5 + MARGIN + rows * (height + gap_y))
+    page = Figure(figsize=total)
+    panels = []
+    for number in range(count):
+        row, column = divmod(number, columns)
+        bottom = MARGIN + 0.1 + (rows - 1 - row) * (height + gap_y)
+        panels.append(page.add_axes(((MARGIN + column * (width + gap_x)) / total[0],
+                                     bottom / total[1], width / total[0], height / total[1])))
+        dress(panels[-1])
+        panels[-1].tick_params(labelsize=8)
+    top = page.add_axes((MARGIN / total[0], (total[1] - 0.7) / total[1], 1 / total[0],
+                         0.01))
+    top.set_axis_off()
+    put_titles(top, picked, title, 0.01 * total[1])
+    return panels
+
+
+def share_y(panels, text, label):
+    """One scale for all, labelled at the left."""
+    limits = [axes.get_ylim() for axes in panels]
+    low = min(axes.dataLim.ymin for axes in panels)
+    high = max(top for _, top in limits)
+    for axes in panels:
+        axes.set_ylim(low / 1.5, high)
+        log_axis(axes, text, label if axes.get_position().x0 < 0.15 else "")
+        axes.set_ylim(low / 1.5, high * 1.3)
+        axes.xaxis.label.set_fontsize(8)
+        axes.yaxis.label.set_fontsize(8.5)
+
+
+def line_sheet(picked, title, lines, scales):
+    """One sheet with all lines, or a panel per family. `scales` sets the axes' scales and labels."""
+    lines = {series: points for series, points in lines.items() if points}
+    if len(lines) <= SERIES_ON_A_SHEET:
+        axes = sheet(picked, title, rows=len(lines))
+        draw_lines(axes, lines, picked.run, picked.sizes)
+        scales(axes)
+        return axes
+    groups = panel_groups(lines)
+    panels = grid(picked, title, len(groups))
+    for axes, (name, members) in zip(panels, groups):
+        for series, points in lines.items():
+            if series not in members and series.access != NO_PAYLOAD:
+                axes.plot([x for x, *_ in points], [y for _, y, *_ in points], color="0.86",
+                          linewidth=0.7, zorder=1)
+        mechanisms = sorted({series.mechanism for series in members})
+        handles = {series: draw_line(axes, series, lines[series], picked.run,
+                                     PALETTE[mechanisms.index(series.mechanism) % len(PALETTE)],
+                                     picked.sizes) for series in members}
+        axes.set_title(name, loc="left", fontsize=9.5, weight="bold")
+        order = sorted(members, key=lambda series: last_value(lines[series]), reverse=True)
+        axes.legend(handles=[handles[series] for series in order], loc="upper left",
+                    bbox_to_anchor=(1.02, 1.0), frameon=False, fontsize=7.5, handlelength=3.2,
+                    borderaxespad=0, labelspacing=0.35)
+        scales(axes)
+    low = min(axes.get_ylim()[0] for axes in panels)
+    high = max(axes.get_ylim()[1] for axes in panels)
+    for number, axes in enumerate(panels):
+        axes.set_ylim(low, high)
+        axes.xaxis.label.set_fontsize(8)
+        axes.yaxis.label.set_fontsize(8.5)
+        axes.tick_params(axis="x", labelrotation=0)
+        if number % 2:
+            axes.set_ylabel("")
+    key = key_handles(lines)
+    panels[0].figure.legend(handles=[*key, Line2D([], [], color="0.86", label="the other families")],
+                            loc="upper right", ncols=3, frameon=False, fontsize=8,
+                            handlelength=3.2, bbox_to_anchor=(0.995, 0.995))
+    return panels[0]
+
+
+def panel_groups(lines):
+    """(title, series) of each family, of at most as many mechanisms as there are colours."""
+    families = {}
+    for series in sorted(lines):
+        families.setdefault(series.family, []).append(series)
+    groups = []
+    small = []  # families of one or two, which share a panel
+    for family in sorted(families, key=lambda name: (list(FAMILIES).index(name)
+                                                     if name in FAMILIES else len(FAMILIES), name)):
+        members = families[family]
+        mechanisms = sorted({series.mechanism for series in members})
+        if len(mechanisms) <= 2 and len(families) > 3:
+            small.append((family.replace("_", " "), members))
+            continue
+        parts = -(-len(mechanisms) // len(PALETTE))
+        for part in range(parts):
+            chosen = mechanisms[part * len(mechanisms) // parts:
+                                (part + 1) * len(mechanisms) // parts]
+            title = family.replace("_", " ") + (f" ({part + 1} of {parts})" if parts > 1 else "")
+            groups.append((title, [series for series in members if series.mechanism in chosen]))
+    for first in range(0, len(small), len(PALETTE) // 2):
+        names, members = zip(*small[first:first + len(PALETTE) // 2])
+        groups.append((", ".join(names), [series for family in members for series in family]))
+    return groups
+
+
+def last_value(points):
+    return ([y for _, y, _, _ in points if not math.isnan(y)] or [math.nan])[-1]
 
 
 def colour_of(series):
-    return next(colour for words, colour in FAMILIES if re.search(words, series.mechanism))
+    return FAMILIES.get(series.family, "#000000")
 
 
-def draw_lines(axes, lines, run):
-    """Draws (x, median, low, high) points; a missing figure leaves a gap in its line."""
+def draw_lines(axes, lines, run, sizes=()):
+    """Draws (x, median, low, high) points, with a legend in the order of the lines' ends."""
     lines = {series: points for series, points in lines.items() if points}
-    last_value = {series: [y for _, y, _, _ in points if not math.isnan(y)][-1]
-                  for series, points in lines.items()}
-    handles = []
-    for series in sorted(lines, key=last_value.get, reverse=True):
-        x, y, low, high = zip(*lines[series])
-        colour = colour_of(series)
-        axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
-        intervals = [(at, *ends) for at, _, *ends in lines[series] if not math.isnan(ends[0])]
-        if intervals:
-            axes.vlines(*zip(*intervals), color=colour, linewidth=1, zorder=1.9)
-        handles += axes.plot(
-            x, y, label=series.label, gid=series.gid, color=colour, linewidth=1.5, markersize=5.5,
-            linestyle=LINE_STYLES.get(series.waiting, OTHER_LINE_STYLE),
-            marker=MARKERS[run.mechanisms.index(series.mechanism) % len(MARKERS)],
-            markerfacecolor="white" if series.access == "in_place" else colour)
+    handles = [draw_line(axes, series, lines[series], run, colour_of(series), sizes)
+               for series in sorted(lines, key=lambda series: last_value(lines[series]),
+                                    reverse=True)]
     names = axes.legend(handles=handles, title="As the lines end, from the top", **beside(1))
     axes.add_artist(names).set_clip_on(False)  # what is clipped to the axes is cropped on saving
     axes.legend(handles=key_handles(lines), title="How to tell them apart", **beside(0))
+
+
+def draw_line(axes, series, points, run, colour, sizes):
+    """A missing figure leaves a gap. Without payload there is no size: a level over all of them."""
+    if points and points[0][0] == 0:
+        payload = [size for size in sizes if size] or [1]
+        points = [(size, *points[0][1:]) for size in dict.fromkeys((payload[0], payload[-1]))]
+    x, y, low, high = zip(*points)
+    axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
+    intervals = [(at, *ends) for at, _, *ends in points if not math.isnan(ends[0])]
+    if intervals:
+        axes.vlines(*zip(*intervals), color=colour, linewidth=1, zorder=1.9)
+    line, = axes.plot(
+        x, y, label=series.label, gid=series.gid, color=colour, linewidth=1.5, markersize=5.5,
+        linestyle=LINE_STYLES.get(series.waiting, OTHER_LINE_STYLE), zorder=3,
+        marker=MARKERS[run.mechanisms.index(series.mechanism) % len(MARKERS)],
+        markerfacecolor="white" if series.access == "in_place" else colour)
+    return line
 
 
 def beside(height):
@@ -196,7 +409,7 @@ def key_handles(lines):
     present = {series.waiting for series in lines}
     waits = [wait for wait in LINE_STYLES if wait in present]
     waits += sorted(present - set(LINE_STYLES))
-    accesses = sorted({series.access for series in lines})
+    accesses = sorted({series.access for series in lines} - {NO_PAYLOAD})
     return [Line2D([], [], color="0.3", label=f"waiting: {wait}",
                    linestyle=LINE_STYLES.get(wait, OTHER_LINE_STYLE)) for wait in waits] + [
             Line2D([], [], color="0.3", linestyle="", marker="o", label=access.replace("_", " "),
@@ -206,6 +419,7 @@ def key_handles(lines):
 
 def draw_bars(axes, bars, run):
     order = sorted(bars, key=lambda series: sum(side[0] for side in bars[series]), reverse=True)
+    glue = ", " if len(order) > 2 * SERIES_ON_A_SHEET else "\n"
     widest = max(top for sides in bars.values() for side in sides for top in side
                  if not math.isnan(top))
     for row, series in enumerate(order):
@@ -218,7 +432,7 @@ def draw_bars(axes, bars, run):
                 end = max(median, high)
             axes.text(end + 0.01 * widest, row + shift, time_text(median), va="center", fontsize=7)
     axes.set_yticks(range(len(order)),
-                    [f"{series.label}\n{series.waiting}" for series in order], fontsize=8)
+                    [f"{series.label}{glue}{series.waiting}" for series in order], fontsize=8)
     axes.set_ylim(-0.6, len(order) - 0.4)
     axes.set_xlim(0, widest * 1.12)
     axes.xaxis.set_major_locator(MaxNLocator(6, steps=(1, 2, 5, 10)))
@@ -233,12 +447,14 @@ def tint(colour, side):
     return [pale + (1 - pale) * part for part in to_rgb(colour)]
 
 
-def size_axis(axes, sizes):
+def size_axis(axes, sizes, ticks=None):
+    sizes = [size for size in sizes if size] or [1]
     axes.set_xscale("log", base=2)
     axes.set_xlim(sizes[0] / 1.5, sizes[-1] * 1.5)
-    room = (sizes[-1] / sizes[0]) ** 0.07  # a label's width, as a factor on this axis
+    width = axes.get_position().width * axes.figure.get_figwidth()
+    room = (sizes[-1] / sizes[0]) ** (0.5 / width)  # a label's width, as a factor on this axis
     labelled = []
-    for size in sorted(sizes, key=lambda size: (size.bit_count() > 1, size)):  # round ones first
+    for size in sorted(ticks or sizes, key=lambda size: (size.bit_count() > 1, size)):  # round ones
         if all(max(size, other) >= min(size, other) * room for other in labelled):
             labelled.append(size)
     axes.xaxis.set_major_locator(FixedLocator(labelled))
@@ -362,6 +578,8 @@ def draw(folder, size):
             stem = folder / "plots" / f"{name}-{placement}"
             try:
                 page = plot(run, placement, size)
+            except NotAsked:
+                continue
             except NothingToDraw as why:
                 print(f"plot.py: no {stem.name}: {why}")
                 continue

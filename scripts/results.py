@@ -3,8 +3,9 @@
 import functools
 import json
 import math
+import re
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy
 
@@ -13,9 +14,15 @@ STATUSES = ("ok", "disturbed", "skipped", "failed")
 PAIRS_FOR_INTERVAL = 6
 # Where a run holds one cell with several values of these, each value is a series of its own.
 SETTINGS = ("waiting", "touch", "publish_every", "capacity_bytes")
+NO_PAYLOAD = "no_payload"
+FAMILIES = (  # the first pattern found in a mechanism's name decides
+    ("ring", "rings"), ("pipe|fifo", "pipes"), ("mq", "message_queues"),
+    ("unix|tcp|udp", "sockets"), ("shm|mem|map", "shared_memory"), ("event|signal", "notifications"),
+    ("", "others"))
 POSITIVE_FIGURES = {
     "ping_pong": ("messages", "round_trip_ns.p50"),
     "stream": ("messages", "bytes_per_s"),
+    "lifecycle": ("messages", "life_ns"),
 }
 
 
@@ -31,6 +38,8 @@ class Series:
     access: str
     waiting: str = ""
     settings: tuple = ()
+
+    family: str = field(default="", compare=False)
 
     @property
     def gid(self):
@@ -113,7 +122,7 @@ def complaint(row):
             return f"the row's {key} is {row.get(key)!r}"
     if row.get("status") not in STATUSES:
         return f"the row's status is {row.get('status')!r}"
-    if not isinstance(row.get("size_bytes"), int) or row["size_bytes"] < 1:
+    if not isinstance(row.get("size_bytes"), int) or row["size_bytes"] < 0:
         return f"the row's size_bytes is {row.get('size_bytes')!r}"
     if row["status"] != "ok":
         return None
@@ -145,12 +154,29 @@ def class_of(row):
     return figure(row, "reference_before.class") or "unknown"
 
 
+def access_of(row):
+    """As a series tells it: what carries no payload neither copies it nor uses it in place."""
+    return row["access"] if row["size_bytes"] else NO_PAYLOAD
+
+
+def family_of(row):
+    """Rows of early runs do not tell; then the mechanism's name does."""
+    if isinstance(row.get("family"), str):
+        return row["family"]
+    return next(family for words, family in FAMILIES if re.search(words, row["mechanism"]))
+
+
 class Selection:
     """The comparable rows of one pattern and placement, by series and size, and the others."""
 
-    def __init__(self, run, pattern, placement, size=None):
+    def __init__(self, run, pattern, placement, size=None, capacities=False):
+        """At one size, if given, with what carries no payload beside it. Rows for which a capacity was
+        asked are a comparison of their own; without `capacities` they are left aside, unless there
+        are no others."""
         rows = [row for row in run.rows if row["pattern"] == pattern
-                and row["placement"] == placement and size in (None, row["size_bytes"])]
+                and row["placement"] == placement and (size is None or row["size_bytes"] in (size, 0))]
+        if not capacities:
+            rows = [row for row in rows if not row.get("capacity_asked_bytes")] or rows
         self.run, self.pattern, self.placement, self.size = run, pattern, placement, size
         self.sizes = sorted({row["size_bytes"] for row in rows})
         self.reference_class = run.reference_class(placement)
@@ -164,10 +190,11 @@ class Selection:
             self.series[name(row)][row["size_bytes"]].append(row)
 
     def points(self, series, value):
-        """(size, median, low, high) at each size of the placement; nan where there is no figure."""
+        """(size, median, low, high) at each size of the placement; nan where there is no figure. What
+        carries no payload has one point, at size 0."""
         cells = self.series[series]
         return [(size, *median_interval([value(row) for row in cells.get(size, [])]))
-                for size in self.sizes]
+                for size in self.sizes if (size == 0) == (series.access == NO_PAYLOAD)]
 
     def pairs(self):
         """How many stand behind each point: "12 process pairs" or "7 to 12 process pairs"."""
@@ -193,6 +220,8 @@ class Selection:
     def name_sizes(self, sizes):
         """"64 B, 4 KiB to 1 MiB": neighbours among the sizes of the placement become a range."""
         ranges = []
+        if set(sizes) == {0}:
+            return "no payload"
         for index in sorted(self.sizes.index(size) for size in set(sizes)):
             if ranges and ranges[-1][1] == index - 1:
                 ranges[-1][1] = index
@@ -210,7 +239,7 @@ class Selection:
         measured = {(row["mechanism"], row["access"], row["size_bytes"]) for row in self.rows}
         empty = defaultdict(lambda: defaultdict(list))
         for row in self.left_out:
-            series = Series(row["mechanism"], row["access"])
+            series = Series(row["mechanism"], access_of(row))
             if row["status"] in ("skipped", "failed"):
                 why = f"{row['status'].capitalize()} ({row.get('reason') or 'no reason given'})"
                 empty[why][series.label].append(row["size_bytes"])
@@ -225,16 +254,16 @@ def series_namer(rows):
     values = defaultdict(set)
     for row in rows:
         for key in SETTINGS:
-            cell = (row["mechanism"], row["access"], row["size_bytes"])
+            cell = (row["mechanism"], row["access"], row["size_bytes"], row.get("capacity_asked_bytes"))
             values[cell, key].add(str(row.get(key)))
     differing = {(mechanism, access, key)
-                 for ((mechanism, access, _), key), seen in values.items() if len(seen) > 1}
+                 for ((mechanism, access, *_), key), seen in values.items() if len(seen) > 1}
 
     def name(row):
         named = {key for key in SETTINGS if (row["mechanism"], row["access"], key) in differing}
         named |= {"touch"} if row.get("touch", "all") != "all" else set()
         settings = tuple(f"{key}={row.get(key)}" for key in SETTINGS if key in named)
-        return Series(row["mechanism"], row["access"], row["waiting"], settings)
+        return Series(row["mechanism"], access_of(row), row["waiting"], settings, family_of(row))
 
     return name
 
@@ -243,7 +272,8 @@ def common_size(run, pattern, placement):
     """The size at which most mechanisms were measured; of several, the one nearest 64 B."""
     cells = Selection(run, pattern, placement).series
     mechanisms = Counter(size for _, size in
-                         {(series.mechanism, size) for series in cells for size in cells[series]})
+                         {(series.mechanism, size) for series in cells for size in cells[series]
+                          if size > 0})
     return min(mechanisms, default=None,
                key=lambda size: (-mechanisms[size], abs(math.log2(size / 64)), size))
 
@@ -286,6 +316,8 @@ def percentile_points(rows):
 
 
 def size_text(size_bytes):
+    if size_bytes == 0:
+        return "no payload"
     for unit, scale in (("MiB", 1 << 20), ("KiB", 1 << 10)):
         if size_bytes % scale == 0:
             return f"{size_bytes // scale} {unit}"

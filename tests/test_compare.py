@@ -45,6 +45,17 @@ class Compare(unittest.TestCase):
         self.assertIn("spsc-ring/spin copy ping_pong 64 B two_cpus (shared L3): 0.00", done.stdout)
         self.assertIn("0 % of the first run lie within", done.stdout)
 
+    def test_a_figure_at_another_capacity_is_another_cell(self):
+        folders = [write_run(self.folder / name, 20000, 100, seed) for seed, name in enumerate("ab")]
+        for folder, times in zip(folders, (1, 3)):  # else the ratio would be told to have changed
+            rows = [json.loads(line) for line in (folder / "run.jsonl").read_text().splitlines()]
+            for asked in [row for row in rows if row.get("mechanism") == "spsc-ring/spin"]:
+                more = json.loads(json.dumps(asked)) | {"capacity_asked_bytes": 65536 * times}
+                more["round_trip_ns"]["p50"] *= 5 * times
+                rows.append(more)
+            (folder / "run.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        self.assertIn("of 1 ratios to pipe, 100 %", self.compare(*folders).stdout)
+
     def test_other_distances_of_the_cpus_are_not_compared(self):
         done = self.compare(write_run(self.folder / "a", 20000, 100, 1),
                             write_run(self.folder / "b", 20000, 100, 2, distance="far"))

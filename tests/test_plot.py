@@ -120,6 +120,17 @@ def full_run(rounds=9):
     return rows + [far, row("unix-stream", status="failed", reason="PeerGone: recv: ECONNRESET")]
 
 
+def life_row(mechanism, size, round_, **changes):
+    made = row(mechanism, size=size, round_=round_)
+    for key in ("round_trip_ns", "round_trip_ns_percentiles", "stride"):
+        del made[key]
+    steps = {key: 1000 * number for number, key in enumerate(
+        ("create_ns", "attach_initiator_ns", "attach_responder_ns", "first_message_ns",
+         "detach_initiator_ns", "detach_responder_ns", "destroy_ns"), 1)}
+    return made | {"pattern": "lifecycle", "messages": 1, "life_ns": 20000,
+                   "lifecycle": steps} | changes
+
+
 def write_run(folder, rows, context=CONTEXT, end=END, tail=b""):
     lines = [json.dumps(item) for item in (context, *rows, end) if item]
     (folder / "run.jsonl").write_bytes("\n".join(lines).encode() + b"\n" + tail)
@@ -326,6 +337,52 @@ class Cases(unittest.TestCase):
         self.draw(rows, "--size", "64")
         self.assertIn("at 64 B", self.text("distribution-two_cpus"))
         self.assertIn("at 64 B", self.text("cpu-ping_pong-two_cpus"))
+
+    def test_what_carries_no_payload_is_a_level_over_all_sizes(self):
+        rows = [row("pipe", size=size) for size in (1, 64, 4096)]
+        self.draw(rows + [row("pipe", size=0) | {"mechanism": "eventfd"}])
+        self.assertEqual(series_in(self.folder / "plots" / "latency-two_cpus.svg"),
+                         {"series:pipe|copy": 3, "series:eventfd|no_payload": 2})
+        for name in ("distribution-two_cpus", "cpu-ping_pong-two_cpus", "latency-two_cpus"):
+            self.assertIn("eventfd · no payload", self.text(name))
+
+    def test_a_run_of_notifications_alone_is_drawn(self):
+        self.draw([row("pipe", size=0) | {"mechanism": "eventfd"}])
+        self.assertIn("latency-two_cpus", self.files())
+
+    def test_many_mechanisms_get_a_panel_per_family(self):
+        rows = [row("pipe", size=size) | {"mechanism": f"{family}-{number}", "family": family}
+                for family in ("pipes", "sockets", "message_queues", "shared_memory")
+                for number in range(9 if family == "sockets" else 3) for size in (1, 64, 4096)]
+        self.draw(rows)
+        said = self.text("latency-two_cpus")
+        for words in ("<!-- pipes -->", "<!-- sockets (1 of 2) -->", "<!-- sockets (2 of 2) -->",
+                      "<!-- message queues -->", "<!-- shared memory -->", "the other families"):
+            self.assertIn(words, said)
+        series = series_in(self.folder / "plots" / "latency-two_cpus.svg")
+        self.assertEqual((len(series), set(series.values())), (18, {3}))
+        assert_margin_is_white(self, self.folder / "plots")
+
+    def test_capacities_asked_are_a_plot_of_their_own_with_the_default_as_a_star(self):
+        rows = [row("pipe", pattern="stream", round_=n, capacity_asked_bytes=asked)
+                for n in range(6) for asked in (None, 16384, 65536, 1 << 20)]
+        self.draw(rows)
+        self.assertEqual(series_in(self.folder / "plots" / "capacity-stream-two_cpus.svg"),
+                         {"series:pipe|copy": 3})
+        said = self.text("capacity-stream-two_cpus")
+        for words in ("<!-- 16 KiB -->", "<!-- 64 KiB -->", "<!-- 1 MiB -->", "star: default"):
+            self.assertIn(words, said)
+        self.assertEqual(series_in(self.folder / "plots" / "throughput-two_cpus.svg"),
+                         {"series:pipe|copy": 1})
+
+    def test_a_life_has_a_panel_per_step(self):
+        self.draw([life_row(mechanism, size, n) for mechanism in ("pipe", "posix-mq")
+                   for size in (64, 4096) for n in range(6)])
+        self.assertEqual(self.files(), ["lifecycle-two_cpus"])
+        said = self.text("lifecycle-two_cpus")
+        for words in ("create", "attach", "first message", "detach", "destroy"):
+            self.assertIn(f"<!-- {words} -->", said)
+        assert_margin_is_white(self, self.folder / "plots")
 
     def test_cpu_time_of_a_ping_pong_is_per_message_not_per_round_trip(self):
         usage = {"initiator": {"cpu_ns": 8_000_000}, "responder": {"cpu_ns": 4_000_000}}
