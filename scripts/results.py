@@ -269,12 +269,13 @@ def series_namer(rows):
 
 
 def common_size(run, pattern, placement):
-    """The size at which most mechanisms were measured; of several, the one nearest 64 B."""
+    """The size at which most mechanisms were measured; of several, the one nearest 64 B; 0 where
+    nothing carries a payload."""
     cells = Selection(run, pattern, placement).series
     mechanisms = Counter(size for _, size in
                          {(series.mechanism, size) for series in cells for size in cells[series]
                           if size > 0})
-    return min(mechanisms, default=None,
+    return min(mechanisms, default=0,
                key=lambda size: (-mechanisms[size], abs(math.log2(size / 64)), size))
 
 
