@@ -104,13 +104,13 @@ void PrintTo(const LoweredLimit& limit,
 
 const LoweredLimit lowered_limits[] = {
     {"/proc/sys/kernel/msgmni", "0", {"sysv-mq"}},
-    {"/proc/sys/kernel/shmmni", "0", {}},
-    {"/proc/sys/kernel/shmmax", "1", {}},
-    {"/proc/sys/kernel/shmall", "0", {}},
-    {"/proc/sys/kernel/sem", "32000 1024000000 500 0", {"posix-shm/sysv-semaphore"}},
-    {"/proc/sys/kernel/sem", "32000 1 500 32000", {"posix-shm/sysv-semaphore"}},
-    {"/proc/sys/fs/mqueue/queues_max", "0", {"posix-mq"}},
-    {"RLIMIT_MSGQUEUE", "0", {"posix-mq"}},
+    {"/proc/sys/kernel/shmmni", "0", {"sysv-shm", "sysv-segments"}},
+    {"/proc/sys/kernel/shmmax", "1", {"sysv-shm", "sysv-segments"}},
+    {"/proc/sys/kernel/shmall", "0", {"sysv-shm", "sysv-segments"}},
+    {"/proc/sys/kernel/sem", "32000 1024000000 500 0", {"sysv-shm", "posix-shm/sysv-semaphore"}},
+    {"/proc/sys/kernel/sem", "32000 1 500 32000", {"sysv-shm", "posix-shm/sysv-semaphore"}},
+    {"/proc/sys/fs/mqueue/queues_max", "0", {"posix-mq", "mailbox-by-mq"}},
+    {"RLIMIT_MSGQUEUE", "0", {"posix-mq", "mailbox-by-mq"}},
     {"RLIMIT_SIGPENDING", "0", {}},
 };
 
