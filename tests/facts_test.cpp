@@ -306,13 +306,23 @@ TEST_P(FactsOf, NamesAreForTheirOwnerOnlyUnderAnyUmask) {
 // ---------------------------------------------------------------------------------------------
 // System calls.
 
+/// Where a mutex guards the hand-over, who is woken may find it still locked, and sleep once more:
+/// as often as chance has it.
+bool may_meet_at_a_mutex(std::string_view name) {
+    return name == "posix-shm/condvar" || name == "boost-mq" || name == "boost-shm";
+}
+
 /// As the slope between N and 2 N messages: what starting and ending costs drops out.
 void expect_calls(const Entry& entry, bool awake, int messages, double sent, double received) {
     const auto once = count_system_calls(entry, awake, messages);
     const auto twice = count_system_calls(entry, awake, 2 * messages);
     const double n = messages;
-    EXPECT_NEAR((twice.by_sender - once.by_sender) / n, sent, 0.1) << twice.listing;
-    EXPECT_NEAR((twice.by_receiver - once.by_receiver) / n, received, 0.1) << twice.listing;
+    const double chance = !awake && may_meet_at_a_mutex(entry.facts.name) ? 1 : 0;
+    const auto as_told = [&](double told) {
+        return testing::AllOf(testing::Ge(told - 0.1), testing::Le(told + chance + 0.1));
+    };
+    EXPECT_THAT((twice.by_sender - once.by_sender) / n, as_told(sent)) << twice.listing;
+    EXPECT_THAT((twice.by_receiver - once.by_receiver) / n, as_told(received)) << twice.listing;
 }
 
 TEST_P(FactsOf, SystemCallsAreAsToldWhileThePeerIsAwake) {
