@@ -75,8 +75,8 @@ std::string user_name(uid_t uid) {
 std::string in_words(Clock::duration age) {
     const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(age).count();
     if (seconds < 120) return fmt::format("{} s", seconds);
-    if (seconds < 2 * 3600) return fmt::format("{} min", seconds / 60);
-    if (seconds < 2 * 86400) return fmt::format("{} h", seconds / 3600);
+    if (seconds < 2L * 3600) return fmt::format("{} min", seconds / 60);
+    if (seconds < 2L * 86400) return fmt::format("{} h", seconds / 3600);
     return fmt::format("{} days", seconds / 86400);
 }
 

@@ -398,6 +398,7 @@ std::vector<std::string> skipped_in_words(const FigureTable& table) {
             found->second.append(", ").append(name);
     }
     std::vector<std::string> sentences;
+    sentences.reserve(lines_by_reason.size());
     for (const auto& [why, lines] : lines_by_reason)
         sentences.push_back(fmt::format("Not measured: {} ({}).", lines, why));
     return sentences;

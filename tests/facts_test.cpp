@@ -10,9 +10,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <atomic>
 #include <fcntl.h>
 #include <fstream>
+#include <future>
 #include <set>
 #include <sstream>
 #include <sys/mman.h>
@@ -301,6 +303,48 @@ TEST_P(FactsOf, NamesAreForTheirOwnerOnlyUnderAnyUmask) {
         EXPECT_THAT(lines, testing::Contains("600 both sides attached")) << "umask " << umask;
         EXPECT_EQ(lines.size() > 1, facts().lifetime != Lifetime::process);
     }
+}
+
+/// In a process of another user: opens the mechanism by its address, attaches and says a word.
+/// Returns whether it was let.
+bool another_user_may_join(const Entry& entry, const Address& where, uid_t uid) {
+    constexpr int turned_away = 3;
+    Process stranger = Process::forked([&] {
+        become(uid);
+        Needs needs;
+        needs.timeout = 500ms;
+        try {
+            const auto endpoint = entry.open(where, needs)->attach({Side::initiator});
+            std::array<std::byte, 8> word{};
+            endpoint->put(word, Manner::as_it_is, [](Bytes) {});
+        } catch (const IpcError&) {
+            ::_exit(turned_away);
+        }
+    });
+    const int status = stranger.wait();
+    EXPECT_THAT(status, testing::AnyOf(0, turned_away));
+    return status == 0;
+}
+
+TEST_P(FactsOfAddressed, AnotherUserIsTurnedAwayByWhatGuardsIt) {
+    if (::geteuid() != 0) GTEST_SKIP() << "only root can be another user";
+    Needs needs;
+    needs.timeout = 500ms;
+    const auto mechanism = GetParam().create(needs);
+    auto responder = std::async(std::launch::async, [&] {
+        try {
+            const auto endpoint = mechanism->attach({Side::responder});
+            std::array<std::byte, 8> word{};
+            endpoint->get(word, Manner::as_it_is, [](View) {});
+            return true;
+        } catch (const IpcError&) {
+            return false;
+        }
+    });
+    const bool may_join = another_user_may_join(GetParam(), mechanism->address(), 65534);
+    const bool was_heard = responder.get();
+    EXPECT_EQ(may_join, facts().guard == Guard::nothing_but_the_port);
+    EXPECT_EQ(was_heard, may_join);
 }
 
 // ---------------------------------------------------------------------------------------------

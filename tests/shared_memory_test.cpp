@@ -23,7 +23,6 @@ using namespace std::chrono_literals;
 using testing::AllOf;
 using testing::HasSubstr;
 using testing::IsEmpty;
-using testing::Not;
 
 // ---------------------------------------------------------------------------------------------
 // A full /dev/shm.

@@ -1,4 +1,4 @@
-"""README.md and docs/taxonomy.md: their generated parts are what the program and the reference run say; links lead somewhere."""
+"""README.md and docs/: their generated parts are what the program and the committed runs say; links lead somewhere."""
 import os
 import pathlib
 import re
@@ -25,11 +25,11 @@ class Readme(unittest.TestCase):
                 self.assertEqual({name for name in names if f"`{name}`" not in generated}, set(), f"{page}, {part}")
 
     def test_links_and_pictures_exist(self):
-        page = (ROOT / "README.md").read_text(encoding="utf-8")
-        targets = [target for target in re.findall(r"\]\(([^)#]+)\)", page) if "://" not in target]
-        self.assertTrue(targets)
-        for target in targets:
-            self.assertTrue((ROOT / target).exists(), target)
+        for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))):
+            text = page.read_text(encoding="utf-8")
+            for target in re.findall(r"\]\(([^)#]+)\)", text):
+                if "://" not in target:
+                    self.assertTrue((page.parent / target).exists(), f"{page}: {target}")
 
     def test_first_commands_are_run_and_test(self):
         page = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -269,8 +269,8 @@ void for_each_registry(const std::string& folder, auto&& visit) {
     while (const dirent* entry = ::readdir(entries)) {
         const std::string name = entry->d_name;
         if (!name.ends_with(".objects")) continue;
-        const Fd file(
-            ::open((folder + "/" + name).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+        const Fd file(::open(fmt::format("{}/{}", folder, name).c_str(),
+                             O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
         if (file) visit(file, name);
     }
     ::closedir(entries);
@@ -374,7 +374,7 @@ std::string fresh_name(const std::string& word) {
 
 std::string object_name(const std::string& asked, const std::string& word) {
     if (asked.empty()) return fresh_name(word);
-    const std::string name = asked.substr(asked.front() == '/' ? 1 : 0);
+    std::string name = asked.substr(asked.front() == '/' ? 1 : 0);
     constexpr std::size_t room_for_suffixes = 32;
     if (name.empty() || name.find('/') != std::string::npos ||
         name.size() + room_for_suffixes > NAME_MAX)

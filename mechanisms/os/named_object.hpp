@@ -61,6 +61,9 @@ class NamedObject {
     ~NamedObject();
 
     [[nodiscard]] const std::string& name() const { return name_; }
+
+    /// The object stays, and stays registered: the sweep removes it once this process has ended.
+    void leave_to_the_sweep() { creator_ = 0; }
     /// Whether this process claimed it, and will remove it.
     [[nodiscard]] bool is_mine() const { return creator_ == ::getpid(); }
 

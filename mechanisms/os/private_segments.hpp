@@ -23,10 +23,10 @@ inline PrivateSegments register_private_segments() {
     PrivateSegments shared = owner == ::getpid() ? registered.lock() : nullptr;
     if (shared == nullptr) {
         owner = ::getpid();
-        auto name =
-            std::make_unique<NamedObject>(ObjectKind::sysv_private_shm, fmt::format("{}", owner));
-        shared = PrivateSegments(name.release(), [](NamedObject* mine) {
-            if (!exists(ObjectKind::sysv_private_shm, mine->name())) delete mine;
+        auto* name = new NamedObject(ObjectKind::sysv_private_shm, fmt::format("{}", owner));
+        shared = PrivateSegments(name, [](NamedObject* mine) {
+            if (exists(ObjectKind::sysv_private_shm, mine->name())) mine->leave_to_the_sweep();
+            delete mine;
         });
         registered = shared;
     }

@@ -25,6 +25,7 @@
 #include "mechanisms/os/tick.hpp"
 #include "mechanisms/pipes/pipe_capacity.hpp"
 
+#include <array>
 #include <csignal>
 #include <fcntl.h>
 #include <unistd.h>
@@ -134,7 +135,7 @@ class AnyPipe {
         Fd out;
         Fd in;
     };
-    OneWay ways_[2];  // of what the initiator writes, of what the responder writes
+    std::array<OneWay, 2> ways_;  // of what the initiator writes, of what the responder writes
     std::chrono::milliseconds timeout_{};
 };
 
