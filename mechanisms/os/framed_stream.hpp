@@ -33,7 +33,9 @@ class FramedStream {
           timeout_(timeout),
           calls_between_glances_(calls_between_glances) {}
 
-    void send(View out) {
+    // Inlined by order: left to the compiler, which finds them too large, the calls cost a message
+    // of 4 KiB between two processes on one CPU 3 % of its time.
+    [[gnu::always_inline]] void send(View out) {
         Length length = out.size();
         iovec parts[] = {{&length, sizeof length},
                          {const_cast<std::byte*>(out.data()), out.size()}};
@@ -46,7 +48,7 @@ class FramedStream {
         }
     }
 
-    std::size_t receive(Bytes in) {
+    [[gnu::always_inline]] std::size_t receive(Bytes in) {
         Length length = 0;
         std::size_t header_bytes = surplus_.take(std::as_writable_bytes(std::span(&length, 1)));
         std::size_t body_bytes = 0;
@@ -98,7 +100,7 @@ class FramedStream {
 
     // Each call may take until the deadline: it limits how long the peer stands still, not how long
     // a large message takes.
-    std::size_t write_some(const iovec (&parts)[2]) const {
+    [[gnu::always_inline]] std::size_t write_some(const iovec (&parts)[2]) const {
         Wait wait("send", timeout_);
         for (int in_vain = 1;; ++in_vain) {
             const ssize_t written = ::writev(output_, parts, 2);
@@ -107,7 +109,8 @@ class FramedStream {
             pause("writev", wait, in_vain);
         }
     }
-    std::size_t read_some(const iovec* parts, int count, bool inside_a_message) const {
+    [[gnu::always_inline]] std::size_t read_some(const iovec* parts, int count,
+                                                 bool inside_a_message) const {
         Wait wait("receive", timeout_);
         for (int in_vain = 1;; ++in_vain) {
             const ssize_t got = ::readv(input_, parts, count);

@@ -56,12 +56,8 @@ class Tick {
 /// What tick_this_thread looks at: a plain word, which costs no call to look at.
 inline constinit thread_local bool this_thread_ticks = false;
 
-/// Makes blocking calls of this thread return EINTR now and then, until the thread ends. Asks for
-/// the timer once a thread; after that it costs a nanosecond. Uses the last real-time signal,
-/// SIGRTMAX.
-inline void tick_this_thread() {
-    if (this_thread_ticks) [[likely]]
-        return;
+/// What tick_this_thread does, once a thread.
+[[gnu::noinline]] inline void start_to_tick() {
     thread_local std::optional<Tick> tick;
     // A child inherits this thread's variables, but not its timers (timer_create(2)).
     static const int for_children = ::pthread_atfork(nullptr, nullptr, [] {
@@ -72,6 +68,14 @@ inline void tick_this_thread() {
     (void)for_children;
     tick.emplace();
     this_thread_ticks = true;
+}
+
+/// Makes blocking calls of this thread return EINTR now and then, until the thread ends. Asks for
+/// the timer once a thread; after that it costs a nanosecond. Uses the last real-time signal,
+/// SIGRTMAX.
+inline void tick_this_thread() {
+    if (!this_thread_ticks) [[unlikely]]
+        start_to_tick();
 }
 
 }  // namespace ipclab
