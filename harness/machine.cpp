@@ -517,7 +517,8 @@ Commit source_commit(const std::string& folder) {
     const std::string git = "git --no-optional-locks -C " + shell_quoted(folder);
     const Text commit = output_of(git + " rev-parse --short HEAD 2>/dev/null");
     if (!commit) return {"unknown", std::nullopt};
-    const Text changes = output_of(git + " status --porcelain 2>/dev/null");
+    // What runs leave under results/ changes no figure.
+    const Text changes = output_of(git + " status --porcelain -- ':!results' 2>/dev/null");
     return {trimmed(*commit), changes ? std::optional(!changes->empty()) : std::nullopt};
 }
 
