@@ -116,6 +116,26 @@ void clean_up_when_interrupted() {
     }).detach();
 }
 
+/// What is not there, or not whole yet, may be in the making: it is tried again for a moment.
+std::unique_ptr<Line> call(const std::string& mechanism, const Needs& needs) {
+    constexpr std::chrono::milliseconds moment{200};
+    for (const auto start = std::chrono::steady_clock::now();;) {
+        try {
+            return open_line(mechanism, needs, LineEnd::calls);
+        } catch (const IpcError& error) {
+            if (std::chrono::steady_clock::now() - start > moment) {
+                if (error.error() != ENOENT && error.error() != ECONNREFUSED) throw;
+                throw Refused(error.call(),
+                              fmt::format("nobody listens at {}; start ipclab cat --listen {} {} "
+                                          "first",
+                                          needs.address.name, mechanism, needs.address.name),
+                              error.error());
+            }
+        }
+        std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+}
+
 }  // namespace
 
 int run_netcat(const std::string& mechanism, const std::string& address, LineEnd end) {
@@ -123,17 +143,8 @@ int run_netcat(const std::string& mechanism, const std::string& address, LineEnd
     Needs needs;
     needs.timeout = patience;
     needs.address = {address};
-    std::unique_ptr<Line> line;
-    try {
-        line = open_line(mechanism, needs, end);
-    } catch (const SystemError& error) {
-        if (end == LineEnd::listens || (error.error() != ENOENT && error.error() != ECONNREFUSED))
-            throw;
-        throw Refused(error.call(),
-                      fmt::format("nobody listens at {}; start ipclab cat --listen {} {} first",
-                                  address, mechanism, address),
-                      error.error());
-    }
+    const std::unique_ptr<Line> line =
+        end == LineEnd::listens ? open_line(mechanism, needs, end) : call(mechanism, needs);
     Netcat(*line, end).run();
     return 0;
 }

@@ -121,7 +121,8 @@ class Cat(unittest.TestCase):
                 open(self.folder / "heard", "wb") as stdout:
             listener = self.listen("spsc-ring/futex", address, stdin=stdin, stdout=stdout)
         with open(self.folder / "question", "rb") as stdin:
-            self.call("spsc-ring/futex", address, listener, stdin, self.folder / "told")
+            self.assertEqual(self.call("spsc-ring/futex", address, listener, stdin,
+                                       self.folder / "told"), (0, ""))
         self.assertEqual(listener.wait(PATIENCE_S), 0)
         self.assertTrue(filecmp.cmp(self.folder / "question", self.folder / "heard", False))
         self.assertTrue(filecmp.cmp(self.folder / "answer", self.folder / "told", False))
