@@ -44,6 +44,9 @@ class CatalogSubject : public Subject {
             if (cell_.access == Access::in_place)
                 throw Refused(cell_.mechanism,
                               "a message that travels in rounds is not made in place");
+            if (M::facts.delivery == Delivery::may_lose)
+                throw Refused(cell_.mechanism,
+                              "of a message that travels in rounds it may lose some");
             player.report().fragments = Rounds<E>::count(endpoint, cell_.size_bytes);
             Rounds rounds(endpoint);
             serve(player, rounds);
