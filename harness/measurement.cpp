@@ -1,6 +1,5 @@
 #include "harness/measurement.hpp"
 
-#include "harness/machine.hpp"
 #include "harness/statistics.hpp"
 
 #include <algorithm>
@@ -13,8 +12,6 @@ using Json = nlohmann::ordered_json;
 
 /// Even where one message takes longer than the whole batch.
 constexpr std::uint64_t messages_min = 5;
-/// A pair that lost more than this to other tasks or to the host is disturbed.
-constexpr double lost_share_max = 0.05;
 /// A row in which the payload's kernels take more than this is bound by them.
 constexpr double bound_share = 0.5;
 
@@ -35,23 +32,6 @@ Json header(const Cell& cell, const Conditions& conditions, int round, int attem
             {"placement", name_of(cell.placement)},
             {"round", round},
             {"attempt", attempt}};
-}
-
-Json json_of(const SideUsage& usage) {
-    return {{"cpu_ns", usage.cpu_ns},
-            {"voluntary_switches", usage.voluntary_switches},
-            {"involuntary_switches", usage.involuntary_switches},
-            {"minor_faults", usage.minor_faults},
-            {"major_faults", usage.major_faults},
-            {"run_queue_ns", usage.run_queue_ns}};
-}
-
-Json json_of(const Reference& reference) {
-    return {{"kind", reference.distance == CpuDistance::same_cpu ? "context_switch" : "cache_line"},
-            {"round_trip_ns", reference.round_trip_ns},
-            {"class", name_of(reference.distance)},
-            {"hiccup_ns_max", reference.hiccups.longest_ns},
-            {"hiccup_share", reference.hiccups.share}};
 }
 
 void add_ping_pong(Json& row, const LegResult& result, double& figure_ns) {
@@ -82,20 +62,6 @@ void add_stream(Json& row, const Cell& cell, const LegResult& result, double& fi
     row["bytes_per_s"] = 1e9 / figure_ns * static_cast<double>(cell.size_bytes);
 }
 
-/// How much of the batch other tasks or the host took. On two CPUs, a side loses what it waits on a
-/// run queue; on one CPU the sides wait for each other there, and what is lost is what neither of
-/// them used.
-double lost_share(const Cell& cell, const LegResult& result, std::int64_t stolen_ns) {
-    const auto elapsed_ns = static_cast<double>(result.elapsed_ns);
-    const SideUsage& first = result.sides[0].usage;
-    const SideUsage& second = result.sides[1].usage;
-    const double lost_ns =
-        cell.placement == Placement::two_cpus
-            ? static_cast<double>(std::max(first.run_queue_ns, second.run_queue_ns) + stolen_ns)
-            : elapsed_ns - static_cast<double>(first.cpu_ns + second.cpu_ns);
-    return std::max(0.0, lost_ns / elapsed_ns);
-}
-
 Json bound_by(const Cell& cell, const Conditions& conditions, double figure_ns) {
     if (conditions.touch == Touch::header) return nullptr;
     const auto cost = conditions.payload_costs.find(cell.size_bytes);
@@ -108,16 +74,6 @@ Json bound_by(const Cell& cell, const Conditions& conditions, double figure_ns) 
             : std::max(fill_ns, check_ns);
     if (kernels_ns < bound_share * figure_ns) return nullptr;
     return fill_ns >= check_ns ? "fill" : "check";
-}
-
-std::string why_disturbed(const Reference& before, const Reference& after, double lost) {
-    if (before.distance != after.distance)
-        return fmt::format("the CPUs moved from {} to {}", name_of(before.distance),
-                           name_of(after.distance));
-    if (lost > lost_share_max)
-        return fmt::format("{:.0f} % of the time was lost to other tasks or to the host",
-                           100 * lost);
-    return {};
 }
 
 LegResult run_batch(Session& session, const Cell& cell, const Conditions& conditions) {
@@ -147,48 +103,26 @@ void add_common(Json& json, const Cell& cell, const Conditions& conditions,
     json["bytes_in_flight_max"] =
         cell.pattern == Pattern::stream ? result.sides[0].capacity_bytes : cell.size_bytes;
     json["closed_loop"] = cell.pattern == Pattern::ping_pong;
-    json["keep_awake"] = conditions.keep_awake;
-    json["autogroup_nice"] =
-        conditions.autogroup_nice ? Json(*conditions.autogroup_nice) : Json(nullptr);
-}
-
-void set_status(Row& row, const std::string& disturbed) {
-    if (!disturbed.empty()) row.status = RowStatus::disturbed;
-    row.json["status"] = name_of(row.status);
-    row.json["reason"] = disturbed.empty() ? Json(nullptr) : Json(disturbed);
+    add_conditions(json, conditions);
 }
 
 Row measure_pair(const Cell& cell, const Conditions& conditions, int round, int attempt,
                  SessionMemory& memory) {
-    const CpuPair cpus = cpus_for(cell.placement);
-    const std::vector<int> distinct =
-        cpus[0] == cpus[1] ? std::vector{cpus[0]} : std::vector{cpus[0], cpus[1]};
     const auto subject = create_subject(cell);
-    Session session(*subject, cpus, memory);
-    const Reference before = session.probe();
-    const auto stolen_before_ns = steal_ns(distinct);
-    const LegResult result = run_batch(session, cell, conditions);
-    const auto stolen_after_ns = steal_ns(distinct);
-    const Reference after = session.probe();
+    Session session(*subject, cpus_for(cell.placement), memory);
+    const Batch batch = run_between_probes(session, cell.placement,
+                                           [&] { return run_batch(session, cell, conditions); });
+    const LegResult& result = batch.result;
 
-    Row row{.distance = before.distance, .json = header(cell, conditions, round, attempt)};
-    const bool steal_known = stolen_before_ns && stolen_after_ns;
-    const auto stolen_ns =
-        steal_known ? static_cast<std::int64_t>(*stolen_after_ns - *stolen_before_ns) : 0;
-    const double lost = lost_share(cell, result, stolen_ns);
-    set_status(row, why_disturbed(before, after, lost));
+    Row row{.distance = batch.before.distance, .json = header(cell, conditions, round, attempt)};
+    set_status(row, batch.disturbed);
     Json& json = row.json;
     add_common(json, cell, conditions, result);
     if (cell.pattern == Pattern::ping_pong)
         add_ping_pong(json, result, row.figure_ns);
     else
         add_stream(json, cell, result, row.figure_ns);
-    json["initiator"] = json_of(result.sides[0].usage);
-    json["responder"] = json_of(result.sides[1].usage);
-    json["reference_before"] = json_of(before);
-    json["reference_after"] = json_of(after);
-    json["lost_share"] = lost;
-    json["steal_ns"] = steal_known ? Json(stolen_ns) : Json(nullptr);
+    add_batch(json, batch);
     json["bound_by"] = bound_by(cell, conditions, row.figure_ns);
     session.quit();
     return row;

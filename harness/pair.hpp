@@ -54,7 +54,9 @@ struct SideReport {
     std::uint64_t capacity_bytes = 0;
     std::int64_t attach_ns = 0;  ///< includes waiting for the peer where attaching has an order
     std::int64_t attach_minor_faults = 0;
-    std::int64_t detach_ns = 0;     ///< known when the process has ended
+    std::int64_t detach_ns = 0;  ///< known when the process has ended
+    /// Of what has several to tell, as its loop numbers them; below 0: not this side's to tell.
+    std::array<double, 16> figures_ns{};
     std::array<char, 400> error{};  ///< one line; empty while all is well
     bool refused = false;           ///< the error is a Refused, of before the process could answer
 };
@@ -80,6 +82,7 @@ class Player {
           same_cpu_(same_cpu) {}
 
     [[nodiscard]] Side side() const { return side_; }
+    [[nodiscard]] bool same_cpu() const { return same_cpu_; }
     [[nodiscard]] SideReport& report() { return report_; }
 
     /// Carries out orders until it is told to quit; `carry_out(const Order&)` is called for every
