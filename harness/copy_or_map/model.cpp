@@ -1,0 +1,244 @@
+#include "harness/copy_or_map/model.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <fmt/format.h>
+#include <utility>
+
+namespace ipclab {
+namespace {
+
+constexpr double one_cpu_tolerance = 0.15;
+constexpr double two_cpus_tolerance = 0.25;
+constexpr double page_bytes_min = 4096;
+
+/// Adds up terms, and remembers the first cost that is missing.
+class Sum {
+  public:
+    Sum(const Costs& costs, Placement placement) : costs_(costs), placement_(placement) {}
+
+    /// Where the figure is taken from; `size_bytes` and `slept_ns` as Costs::find_ns has them.
+    struct From {
+        std::string cost;
+        std::string figure;
+        Placement placement;
+        double size_bytes = 0;
+        double slept_ns = 0;
+    };
+
+    void add(std::string name, Phase phase, const From& from, double times = 1) {
+        const auto found_ns =
+            costs_.find_ns(from.cost, from.figure, from.placement, from.size_bytes, from.slept_ns);
+        if (found_ns)
+            modelled_.terms.push_back({std::move(name), *found_ns * times, phase, from.cost});
+        else if (modelled_.missing.empty())
+            modelled_.missing =
+                fmt::format("{}, {}, has no figure here", from.cost, name_of(from.placement));
+    }
+
+    [[nodiscard]] double total_ns() const { return modelled_.total_ns(); }
+    [[nodiscard]] Placement placement() const { return placement_; }
+    Modelled done() && { return std::move(modelled_); }
+
+  private:
+    const Costs& costs_;
+    Placement placement_;
+    Modelled modelled_;
+};
+
+/// What a copying mechanism takes from the costs, and in how many rounds a message goes through.
+struct Carrier {
+    std::string copying;
+    std::string waking;
+    double round_bytes = 0;  ///< that the object holds; 0: any message whole
+};
+
+std::optional<Carrier> carrier_of(const std::string& mechanism) {
+    if (mechanism == "pipe") return Carrier{"kernel-copy/pipe", "wake-up/pipe", 65536};
+    if (mechanism == "pipe/spin") return Carrier{"kernel-copy/pipe", "wake-up/pipe-spin", 65536};
+    if (mechanism == "unix-stream")
+        return Carrier{"kernel-copy/unix-stream", "wake-up/unix-stream", 212992};
+    if (mechanism == "sysv-mq") return Carrier{"kernel-copy/sysv-mq", "wake-up/sysv-mq", 16384};
+    if (mechanism == "process-vm/futex-pure")
+        return Carrier{"kernel-copy/process-vm", "wake-up/futex", 0};
+    if (mechanism == "process-vm/spin") return Carrier{"kernel-copy/process-vm", "wake-up/spin", 0};
+    return std::nullopt;
+}
+
+Modelled model_copy(const Transfer& transfer, const Costs& costs) {
+    const auto carrier = carrier_of(transfer.mechanism);
+    if (!carrier)
+        return {.terms = {}, .missing = fmt::format("there is no model of {}", transfer.mechanism)};
+    constexpr double frame_bytes = 8;
+    const auto n = static_cast<double>(transfer.size_bytes);
+    const double rounds =
+        carrier->round_bytes > 0 ? std::ceil((n + frame_bytes) / carrier->round_bytes) : 1;
+    Sum sum(costs, transfer.placement);
+    const Placement here = transfer.placement;
+    sum.add("fill", Phase::produce, {carrier->copying, "fill", here, n});
+    if (carrier->round_bytes > 0)
+        sum.add("copy in", Phase::send, {carrier->copying, "copy_in", here, n});
+    sum.add("copy out", Phase::hand_over, {carrier->copying, "copy_out", here, n});
+    sum.add("check", Phase::consume, {carrier->copying, "check", here, n});
+    const double work_ns = sum.total_ns();
+    sum.add("wake-up", Phase::hand_over, {carrier->waking, "wake_up", here, 0, work_ns});
+    // In each further round the sender, who has found the object full, is woken as well.
+    if (rounds > 1)
+        sum.add("further rounds", Phase::hand_over,
+                {carrier->waking, "wake_up", here, 0, work_ns / rounds / 2}, 2 * (rounds - 1));
+    return std::move(sum).done();
+}
+
+void add_wake_up(Sum& sum, const std::string& cost) {
+    const double slept_ns = sum.total_ns();
+    sum.add("wake-up", Phase::hand_over, {cost, "wake_up", sum.placement(), 0, slept_ns});
+}
+
+/// Mapping anew, once for each `k` messages. What is done with the mapping is timed in one process;
+/// the memory is in this CPU's cache or not all the same.
+void add_mapping(Sum& sum, const std::string& cost, Phase mapped_in, Phase touched_in,
+                 Phase unmapped_in, double bytes, double k) {
+    const Placement one = Placement::same_cpu;
+    sum.add("map", mapped_in, {cost, "map", one, bytes}, 1 / k);
+    sum.add("first touch", touched_in, {cost, "touch", one, bytes}, 1 / k);
+    sum.add("unmap", unmapped_in, {cost, "unmap", one, bytes}, 1 / k);
+}
+
+void add_fresh_object(Sum& sum, double bytes) {
+    const std::string cost = "fresh/object";
+    const Placement one = Placement::same_cpu;
+    sum.add("make the object", Phase::prepare, {cost, "create", one, bytes});
+    sum.add("map", Phase::prepare, {cost, "map", one, bytes});
+    sum.add("first touch", Phase::produce, {cost, "touch", one, bytes});
+    sum.add("pass the descriptor", Phase::send, {cost, "pass", one, bytes});
+    sum.add("unmap", Phase::send, {cost, "unmap", one, bytes});
+    sum.add("receive the descriptor", Phase::hand_over, {cost, "receive", one, bytes});
+    sum.add("map there", Phase::hand_over, {cost, "map_there", one, bytes});
+    sum.add("first touch there", Phase::consume, {cost, "touch_there", one, bytes});
+    sum.add("unmap there", Phase::release, {cost, "unmap_there", one, bytes});
+    sum.add("free the object", Phase::release, {cost, "close_there", one, bytes});
+}
+
+Modelled model_map(const Transfer& transfer, const Costs& costs) {
+    const auto n = static_cast<double>(transfer.size_bytes);
+    const double mapped_bytes = std::max(n, page_bytes_min);
+    const auto k = static_cast<double>(std::max<std::uint64_t>(1, transfer.messages_per_mapping));
+    const bool sleeps = transfer.waiting == Waiting::sleeps;
+    Sum sum(costs, transfer.placement);
+    // A fresh page has just been zeroed by the CPU that fills it.
+    const Placement filled_at =
+        transfer.way == Way::fresh_object ? Placement::same_cpu : transfer.placement;
+    sum.add("fill", Phase::produce, {"payload/in-place", "fill", filled_at, n});
+    sum.add("check", Phase::consume, {"payload/in-place", "check", transfer.placement, n});
+    switch (transfer.way) {
+    case Way::receiver_remaps:
+        add_mapping(sum, "map/read", Phase::hand_over, Phase::consume, Phase::release, mapped_bytes,
+                    k);
+        break;
+    case Way::receiver_remaps_populated:
+        add_mapping(sum, "map/read-populated", Phase::hand_over, Phase::consume, Phase::release,
+                    mapped_bytes, k);
+        break;
+    case Way::sender_remaps:
+        add_mapping(sum, "map/write", Phase::prepare, Phase::produce, Phase::send, mapped_bytes, k);
+        break;
+    case Way::sender_remaps_populated:
+        add_mapping(sum, "map/write-populated", Phase::prepare, Phase::produce, Phase::send,
+                    mapped_bytes, k);
+        break;
+    case Way::fresh_object:
+        add_fresh_object(sum, mapped_bytes);
+        add_wake_up(sum, sleeps ? "wake-up/unix-stream" : "wake-up/pipe-spin");
+        return std::move(sum).done();
+    case Way::persistent:
+    case Way::copy:
+        break;
+    }
+    add_wake_up(sum, sleeps ? "wake-up/futex" : "wake-up/spin");
+    return std::move(sum).done();
+}
+
+/// y at x on the line through two points, between logarithms; x and the points' x above 0.
+double between(std::pair<double, double> a, std::pair<double, double> b, double x) {
+    if (a.second <= 0 || b.second <= 0) return a.second;
+    const double share =
+        (std::log(x) - std::log(a.first)) / (std::log(b.first) - std::log(a.first));
+    return std::exp(std::log(a.second) + share * (std::log(b.second) - std::log(a.second)));
+}
+
+/// At x, along points sorted by x. Below the first point: nothing, or the first.
+std::optional<double> along(const std::vector<std::pair<double, double>>& points, double x,
+                            bool first_below) {
+    if (points.empty()) return std::nullopt;
+    if (x <= points.front().first && (first_below || x == points.front().first))
+        return points.front().second;
+    if (x >= points.back().first && (first_below || x == points.back().first))
+        return points.back().second;
+    for (std::size_t i = 1; i < points.size(); ++i)
+        if (points[i - 1].first <= x && x <= points[i].first)
+            return between(points[i - 1], points[i], x);
+    return std::nullopt;
+}
+
+}  // namespace
+
+Costs::Costs(const std::vector<CostFinding>& findings) : findings_(findings) {}
+
+std::optional<double> Costs::find_ns(const std::string& cost, const std::string& figure,
+                                     Placement placement, double size_bytes,
+                                     double slept_ns) const {
+    std::vector<std::pair<double, double>> by_size;
+    std::vector<std::pair<double, double>> by_sleep;
+    for (const CostFinding& finding : findings_) {
+        if (finding.cell.cost != cost || finding.figure != figure ||
+            finding.cell.placement != placement || finding.pairs == 0)
+            continue;
+        if (finding.cell.size_bytes > 0)
+            by_size.emplace_back(static_cast<double>(finding.cell.size_bytes),
+                                 finding.value_ns.median);
+        else  // the shift gives the sleep of no length a place on a logarithm's axis
+            by_sleep.emplace_back(static_cast<double>(finding.cell.slept_ns) + 1000,
+                                  finding.value_ns.median);
+    }
+    std::sort(by_size.begin(), by_size.end());
+    std::sort(by_sleep.begin(), by_sleep.end());
+    if (!by_size.empty()) return along(by_size, size_bytes, false);
+    return along(by_sleep, slept_ns + 1000, true);
+}
+
+Modelled model(const Transfer& transfer, const Costs& costs) {
+    return transfer.way == Way::copy ? model_copy(transfer, costs) : model_map(transfer, costs);
+}
+
+bool within_promise(const TransferFinding& finding) {
+    if (!finding.model.missing.empty() || finding.transfer_ns.median <= 0) return false;
+    const double total_ns = finding.model.total_ns();
+    const double off = std::abs(total_ns - finding.transfer_ns.median) / finding.transfer_ns.median;
+    if (finding.transfer.placement == Placement::same_cpu) return off <= one_cpu_tolerance;
+    return off <= two_cpus_tolerance ||
+           (finding.transfer_ns.interval && finding.transfer_ns.interval->contains(total_ns));
+}
+
+std::string suspect_of(const TransferFinding& finding) {
+    std::array<double, phases.size()> modelled_ns{};
+    std::array<const Term*, phases.size()> largest{};
+    const Term* largest_of_all = nullptr;
+    for (const Term& term : finding.model.terms) {
+        const auto i = static_cast<std::size_t>(term.phase);
+        modelled_ns[i] += term.ns;
+        if (largest[i] == nullptr || largest[i]->ns < term.ns) largest[i] = &term;
+        if (largest_of_all == nullptr || largest_of_all->ns < term.ns) largest_of_all = &term;
+    }
+    if (largest_of_all == nullptr) return {};
+    std::size_t worst = static_cast<std::size_t>(largest_of_all->phase);
+    double worst_ns = 0;
+    for (std::size_t i = 0; i < phases.size(); ++i) {
+        const double off_ns = std::abs(modelled_ns[i] - finding.phases_ns[i]);
+        if (off_ns <= worst_ns || largest[i] == nullptr) continue;
+        worst_ns = off_ns;
+        worst = i;
+    }
+    return largest[worst]->name;
+}
+
+}  // namespace ipclab
