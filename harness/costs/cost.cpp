@@ -138,7 +138,9 @@ void Cost::converse(Player& player) {
 const std::vector<CostEntry>& all_costs() {
     static const std::vector<CostEntry> entries = [] {
         std::vector<CostEntry> all;
-        for (const auto list : {system_call_costs})
+        for (const auto list :
+             {system_call_costs, memory_copy_costs, payload_kernel_costs, mapping_costs,
+              huge_page_costs, sysv_attach_costs, fresh_object_costs})
             for (CostEntry& entry : list()) all.push_back(std::move(entry));
         return all;
     }();

@@ -5,6 +5,12 @@
 
 namespace ipclab {
 
-std::vector<CostEntry> system_call_costs();  ///< system_call.cpp
+std::vector<CostEntry> system_call_costs();     ///< system_call.cpp
+std::vector<CostEntry> memory_copy_costs();     ///< memory_copy.cpp
+std::vector<CostEntry> payload_kernel_costs();  ///< payload_kernels.cpp
+std::vector<CostEntry> mapping_costs();         ///< mapping.cpp
+std::vector<CostEntry> huge_page_costs();       ///< huge_pages.cpp
+std::vector<CostEntry> sysv_attach_costs();     ///< sysv_attach.cpp
+std::vector<CostEntry> fresh_object_costs();    ///< fresh_object.cpp
 
 }  // namespace ipclab
