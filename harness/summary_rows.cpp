@@ -1,84 +1,15 @@
 #include "harness/summary_rows.hpp"
 
-#include <cmath>
-#include <fmt/format.h>
-#include <initializer_list>
+#include "harness/row_fields.hpp"
+
 #include <string_view>
 
 namespace ipclab {
 namespace {
 
-using Json = nlohmann::ordered_json;
-using Path = std::initializer_list<std::string_view>;
-
 constexpr std::array statuses{RowStatus::ok, RowStatus::disturbed, RowStatus::skipped,
                               RowStatus::failed};
 constexpr std::array<std::string_view, 2> side_names{"initiator", "responder"};
-
-/// A row whose fields may be missing, null, or of a wrong type.
-class Fields {
-  public:
-    Fields(const Json& row, std::size_t line) : row_(row), line_(line) {}
-
-    [[noreturn]] void refuse(std::string_view key, const Json* found) const {
-        throw RunFileError(fmt::format(
-            "line {}: the row's {} is {}; a row of this status cannot be without it", line_, key,
-            found == nullptr ? "missing"
-                             : found->dump(-1, ' ', false, Json::error_handler_t::replace)));
-    }
-
-    [[nodiscard]] const Json* find(Path path) const {
-        const Json* value = &row_;
-        for (const std::string_view key : path) {
-            if (!value->is_object()) return nullptr;
-            const auto found = value->find(key);
-            if (found == value->end()) return nullptr;
-            value = &*found;
-        }
-        return value;
-    }
-    [[nodiscard]] std::optional<double> number(Path path) const {
-        const Json* value = find(path);
-        if (value == nullptr || !value->is_number()) return std::nullopt;
-        return value->get<double>();
-    }
-    [[nodiscard]] std::optional<std::string> text(Path path) const {
-        const Json* value = find(path);
-        if (value == nullptr || !value->is_string()) return std::nullopt;
-        return value->get<std::string>();
-    }
-    [[nodiscard]] bool is_true(Path path) const {
-        const Json* value = find(path);
-        return value != nullptr && value->is_boolean() && value->get<bool>();
-    }
-    [[nodiscard]] std::string needed_text(std::string_view key) const {
-        if (const auto value = text({key})) return *value;
-        refuse(key, find({key}));
-    }
-    [[nodiscard]] std::size_t needed_size(std::string_view key) const {
-        const auto value = number({key});
-        if (!value || !(*value >= 0) || std::isinf(*value)) refuse(key, find({key}));
-        return static_cast<std::size_t>(*value);
-    }
-    [[nodiscard]] double needed_positive(std::string_view key) const {
-        const auto value = number({key});
-        if (!value || !(*value > 0) || std::isinf(*value)) refuse(key, find({key}));
-        return *value;
-    }
-
-    /// The one of `all` that has this name.
-    template <class All>
-    auto one_of(std::string_view key, const All& all) const {
-        const std::string word = needed_text(key);
-        for (const auto candidate : all)
-            if (name_of(candidate) == word) return candidate;
-        refuse(key, find({key}));
-    }
-
-  private:
-    const Json& row_;
-    std::size_t line_;
-};
 
 SideCost read_side(const Fields& fields, std::string_view side, double exchanges) {
     const auto per_exchange = [&](std::string_view key) -> std::optional<double> {
