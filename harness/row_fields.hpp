@@ -82,4 +82,11 @@ class Fields {
     std::size_t line_;
 };
 
+/// The rows of one type, in the order in which they were measured.
+void for_each_row(const RecordedRun& run, std::string_view type, auto&& read) {
+    for (std::size_t i = 0; i < run.rows.size(); ++i)
+        if (run.rows[i].value("type", "row") == type)
+            read(Fields(run.rows[i], i + 2));  // the context is line 1
+}
+
 }  // namespace ipclab

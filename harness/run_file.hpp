@@ -55,7 +55,7 @@ class RunWriter {
 /// What a run file holds.
 struct RecordedRun {
     nlohmann::ordered_json context;
-    std::vector<nlohmann::ordered_json> rows;
+    std::vector<nlohmann::ordered_json> rows;   // of all types, from the file's second line on
     std::optional<nlohmann::ordered_json> end;  // absent after a kill
     bool torn_tail = false;                     // the last line was torn, and is left out
 };

@@ -1,5 +1,7 @@
 #include "harness/summary.hpp"
 
+#include "harness/copy_or_map/copy_or_map.hpp"
+#include "harness/copy_or_map/recorded.hpp"
 #include "harness/subject.hpp"
 #include "harness/summary_rows.hpp"
 
@@ -94,75 +96,7 @@ void add_figures(CellSummary& cell) {
         cell.max_overall_ns = std::max(cell.max_overall_ns, pair.tail.max);
 }
 
-// ---- which rows count ----
-
-bool of_distance(const RecordedRow& row, const std::string& distance) {
-    return row.distance == distance && !row.distance_changed;
-}
-
-/// The class of most rows; of several, the first by name, so that all readers choose the same.
-std::string most_common_distance(const std::vector<RecordedRow>& rows, Placement placement,
-                                 RowStatus status) {
-    std::map<std::string, std::size_t> counts;
-    for (const RecordedRow& row : rows)
-        if (row.status == status && row.has_figures && row.cell.placement == placement)
-            ++counts[row.distance];
-    const auto most =
-        std::max_element(counts.begin(), counts.end(),
-                         [](const auto& a, const auto& b) { return a.second < b.second; });
-    return most == counts.end() ? "" : most->first;
-}
-
-PlacementSummary summarise_placement(const std::vector<RecordedRow>& rows, Placement placement) {
-    PlacementSummary summary;
-    summary.distance = most_common_distance(rows, placement, RowStatus::ok);
-    if (summary.distance.empty())
-        summary.distance = most_common_distance(rows, placement, RowStatus::disturbed);
-
-    std::vector<double> references_ns;
-    for (const RecordedRow& row : rows) {
-        if (row.cell.placement != placement || !row.has_figures) continue;
-        if (!of_distance(row, summary.distance)) {
-            ++summary.other_distances[row.distance_changed ? "moving" : row.distance];
-        } else if (row.status == RowStatus::ok) {
-            summary.reference_kind = row.reference_kind;
-            if (row.pair.reference_ns) references_ns.push_back(*row.pair.reference_ns);
-        }
-    }
-    summary.reference_ns = median_of(references_ns);
-    return summary;
-}
-
-/// The rows that the figures come from, and into `cell` what became of the others.
-Rows choose_rows(const Rows& rows, CellSummary& cell) {
-    Rows chosen;
-    Rows disturbed;
-    for (const RecordedRow* row : rows) {
-        if (row->status == RowStatus::failed || row->status == RowStatus::skipped) {
-            ++(row->status == RowStatus::failed ? cell.left_out.failed : cell.left_out.skipped);
-            if (std::find(cell.reasons.begin(), cell.reasons.end(), row->reason) ==
-                cell.reasons.end())
-                cell.reasons.push_back(row->reason);
-        } else if (row->has_figures && !of_distance(*row, cell.distance)) {
-            ++cell.left_out.other_distance;
-        } else if (row->status == RowStatus::ok) {
-            chosen.push_back(row);
-        } else {
-            ++cell.left_out.disturbed;
-            if (row->has_figures) disturbed.push_back(row);
-        }
-    }
-    if (!chosen.empty()) return chosen;
-    if (!disturbed.empty()) {
-        cell.state = CellState::only_disturbed;
-        cell.left_out.disturbed -= disturbed.size();
-    } else if (cell.left_out.other_distance > 0) {
-        cell.state = CellState::other_distance;
-    } else {
-        cell.state = cell.left_out.failed > 0 ? CellState::failed : CellState::skipped;
-    }
-    return disturbed;
-}
+// ---- a cell ----
 
 /// What bounds more than half of the rows.
 std::optional<std::string> bound_of(const Rows& rows) {
@@ -195,7 +129,11 @@ CellSummary summarise_cell(const Rows& rows, std::string variant, const std::str
     cell.distance = distance;
     cell.waiting = waiting_of(rows);
 
-    const Rows chosen = choose_rows(rows, cell);
+    auto counting = rows_that_count(rows, distance);
+    cell.state = counting.state;
+    cell.left_out = counting.left_out;
+    cell.reasons = std::move(counting.reasons);
+    const Rows& chosen = counting.rows;
     if (chosen.empty()) return cell;
     for (const RecordedRow* row : chosen) {
         cell.pairs.push_back(row->pair);
@@ -315,16 +253,22 @@ Summary summarise(const RecordedRun& run) {
     }
 
     const std::vector<RecordedRow> rows = read_rows(run);
-    summary.rows = rows.size();
-    std::map<CellKey, Rows> cells;
-    for (const RecordedRow& row : rows) {
-        cells[key_of(row)].push_back(&row);
-        summary.placements.try_emplace(row.cell.placement);
-        summary.kept_awake |= row.kept_awake;
-        summary.raised |= row.raised;
+    const std::vector<RecordedCost> costs = read_costs(run);
+    const std::vector<RecordedTransfer> transfers = read_transfers(run);
+    std::vector<const RowBasis*> all;
+    for (const RecordedRow& row : rows) all.push_back(&row);
+    for (const RecordedCost& row : costs) all.push_back(&row);
+    for (const RecordedTransfer& row : transfers) all.push_back(&row);
+    summary.rows = all.size();
+    for (const RowBasis* row : all) {
+        summary.placements.try_emplace(row->placement);
+        summary.kept_awake |= row->kept_awake;
+        summary.raised |= row->raised;
     }
-    for (auto& [placement, found] : summary.placements)
-        found = summarise_placement(rows, placement);
+    for (auto& [placement, found] : summary.placements) found = summarise_placement(all, placement);
+
+    std::map<CellKey, Rows> cells;
+    for (const RecordedRow& row : rows) cells[key_of(row)].push_back(&row);
     for (const auto& [key, cell_rows] : cells) {
         const Placement placement = cell_rows.front()->cell.placement;
         for (const auto& [variant, variant_rows] : by_variant(cell_rows))
@@ -332,6 +276,9 @@ Summary summarise(const RecordedRun& run) {
                 summarise_cell(variant_rows, variant, summary.placements.at(placement).distance));
     }
     sort_cells(summary.cells, rows);
+    if (!costs.empty() || !transfers.empty())
+        summary.copy_or_map = std::make_shared<const CopyOrMap>(
+            find_copy_or_map(costs, transfers, summary.placements));
     return summary;
 }
 

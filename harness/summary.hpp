@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -133,12 +134,15 @@ struct PlacementSummary {
     std::map<std::string, std::size_t> other_distances;  ///< rows left out by their class
 };
 
+struct CopyOrMap;
+
 struct Summary {
     nlohmann::ordered_json context;
     std::vector<CellSummary> cells;  ///< by scenario, pattern, placement, waiting, mechanism, size
     std::map<Placement, PlacementSummary> placements;
-    std::size_t rows = 0;
-    std::optional<std::string> stopped_by;  ///< absent where the run was killed
+    std::shared_ptr<const CopyOrMap> copy_or_map;  ///< of a run with costs or transfers; else null
+    std::size_t rows = 0;                          ///< of all types
+    std::optional<std::string> stopped_by;         ///< absent where the run was killed
     std::optional<double> elapsed_s;
     bool torn_tail = false;
     bool kept_awake = false;  ///< CPUs were kept from halting
@@ -164,8 +168,8 @@ std::string markdown_table(const Summary& summary);
 /// keys. cpu_time is of both processes.
 nlohmann::ordered_json benchmark_json(const Summary& summary);
 
-/// Reads run.jsonl in the folder, and writes summary.json and summary.md there, each whole or not
-/// at all. Throws RunFileError.
+/// Reads run.jsonl in the folder, and writes summary.json and summary.md there (of a run with
+/// costs or transfers copy-or-map.json as well), each whole or not at all. Throws RunFileError.
 void write_summaries(const std::filesystem::path& results);
 
 /// Prints the table of run.jsonl in the folder. Returns the program's exit status, 0. Throws

@@ -1,3 +1,4 @@
+#include "harness/copy_or_map/copy_or_map.hpp"
 #include "harness/summary.hpp"
 
 #include <cerrno>
@@ -26,6 +27,10 @@ Summary summary_of(const fs::path& results) {
     }
 }
 
+std::string text_of(const nlohmann::ordered_json& json) {
+    return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + '\n';
+}
+
 /// So that a reader finds the old file or the new one, never half of one.
 void write_whole(const fs::path& file, std::string_view text) {
     fs::path draft = file;
@@ -49,9 +54,9 @@ void write_whole(const fs::path& file, std::string_view text) {
 
 void write_summaries(const fs::path& results) {
     const Summary summary = summary_of(results);
-    using Json = nlohmann::ordered_json;
-    write_whole(results / "summary.json",
-                benchmark_json(summary).dump(2, ' ', false, Json::error_handler_t::replace) + '\n');
+    write_whole(results / "summary.json", text_of(benchmark_json(summary)));
+    if (summary.copy_or_map)
+        write_whole(results / "copy-or-map.json", text_of(copy_or_map_json(*summary.copy_or_map)));
     write_whole(results / "summary.md", markdown_table(summary));
 }
 

@@ -7,8 +7,6 @@
 namespace ipclab {
 namespace {
 
-constexpr std::array statuses{RowStatus::ok, RowStatus::disturbed, RowStatus::skipped,
-                              RowStatus::failed};
 constexpr std::array<std::string_view, 2> side_names{"initiator", "responder"};
 
 SideCost read_side(const Fields& fields, std::string_view side, double exchanges) {
@@ -51,31 +49,16 @@ PairFigures read_pair(const Fields& fields, Pattern pattern) {
     return pair;
 }
 
-void read_reference(const Fields& fields, RecordedRow& row) {
-    const auto before = fields.text({"reference_before", "class"});
-    const auto after = fields.text({"reference_after", "class"});
-    row.distance = before.value_or("unknown");
-    row.distance_changed = before && after && *before != *after;
-    row.reference_kind = fields.text({"reference_before", "kind"}).value_or("");
-    const auto before_ns = fields.number({"reference_before", "round_trip_ns"});
-    const auto after_ns = fields.number({"reference_after", "round_trip_ns"});
-    row.pair.reference_ns = before_ns && after_ns ? (*before_ns + *after_ns) / 2
-                            : before_ns           ? before_ns
-                                                  : after_ns;
-}
-
 RecordedRow read_row(const Fields& fields) {
     RecordedRow row;
-    row.scenario = fields.text({"scenario"}).value_or("");
+    static_cast<RowBasis&>(row) = read_basis(fields);
     row.cell = {fields.needed_text("mechanism"),
                 fields.one_of("pattern", patterns),
                 fields.needed_size("size_bytes"),
                 fields.one_of("access", accesses),
-                fields.one_of("placement", placements),
+                row.placement,
                 static_cast<std::size_t>(fields.number({"capacity_asked_bytes"}).value_or(0))};
     row.waiting = fields.text({"waiting"}).value_or("");
-    row.status = fields.one_of("status", statuses);
-    row.reason = fields.text({"reason"}).value_or("no reason given");
 
     const bool whole = fields.number({"messages"}).has_value();
     if (row.status == RowStatus::ok || (row.status == RowStatus::disturbed && whole)) {
@@ -88,9 +71,7 @@ RecordedRow read_row(const Fields& fields) {
     row.publish_every = fields.number({"publish_every"});
     row.bound_by = fields.text({"bound_by"});
     row.closed_loop = fields.is_true({"closed_loop"});
-    row.kept_awake = fields.is_true({"keep_awake"});
-    row.raised = fields.number({"autogroup_nice"}).has_value();
-    read_reference(fields, row);
+    row.pair.reference_ns = row.reference_ns;
     return row;
 }
 
@@ -99,8 +80,7 @@ RecordedRow read_row(const Fields& fields) {
 std::vector<RecordedRow> read_rows(const RecordedRun& run) {
     std::vector<RecordedRow> rows;
     rows.reserve(run.rows.size());
-    for (std::size_t i = 0; i < run.rows.size(); ++i)
-        rows.push_back(read_row(Fields(run.rows[i], i + 2)));  // the context is line 1
+    for_each_row(run, "row", [&](const Fields& fields) { rows.push_back(read_row(fields)); });
     return rows;
 }
 

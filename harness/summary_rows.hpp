@@ -2,6 +2,7 @@
 #pragma once
 
 #include "harness/measurement.hpp"
+#include "harness/rows_that_count.hpp"
 #include "harness/summary.hpp"
 
 #include <optional>
@@ -10,25 +11,16 @@
 
 namespace ipclab {
 
-struct RecordedRow {
-    std::string scenario;
+/// Of type "row": a pair of a mechanism's cell.
+struct RecordedRow : RowBasis {
     Cell cell;
     std::string waiting;
-    RowStatus status = RowStatus::ok;
-    std::string reason;
-
-    bool has_figures = false;  ///< an undisturbed row has, a disturbed one mostly
     PairFigures pair;
     std::string touch;
     std::optional<double> capacity_bytes;
     std::optional<double> publish_every;
     std::optional<std::string> bound_by;
     bool closed_loop = false;
-    bool kept_awake = false;
-    bool raised = false;
-    std::string distance;           ///< before the batch; "unknown" where the row does not tell
-    bool distance_changed = false;  ///< during the batch
-    std::string reference_kind;
 };
 
 /// Throws RunFileError that names the line.

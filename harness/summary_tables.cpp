@@ -180,6 +180,10 @@ std::string scenarios_of(const Summary& summary) {
     std::vector<std::string> names;  // the cells of one scenario are neighbours
     for (const CellSummary& cell : summary.cells)
         if (names.empty() || names.back() != cell.scenario) names.push_back(cell.scenario);
+    const auto asked = summary.context.find("scenarios");
+    if (names.empty() && asked != summary.context.end() && asked->is_array())
+        for (const Json& name : *asked)
+            if (name.is_string()) names.push_back(name.get<std::string>());
     return joined(names, ", ");
 }
 
