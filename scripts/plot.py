@@ -9,53 +9,36 @@ sentence also stands under the figure.
 
 import argparse
 import inspect
-import io
 import math
-import os
 import re
-import sys
-import textwrap
 from pathlib import Path
 
-try:
-    from matplotlib import rcParams
-    from matplotlib.colors import to_rgb
-    from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
-    from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
-except ImportError as missing:
-    sys.exit(f"plot.py: {missing}; apt install python3-matplotlib")
+import drawing  # first: it says what to install where matplotlib is missing
 
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+
+import copy_or_map_plots
+from drawing import (INTERVALS, MARGIN, MORE_COLOURS, PALETTE, PLACEMENTS, NotAsked, NothingToDraw,
+                     dress, log_axis, put_caption, save, set_up, size_axis)
 from results import (NO_PAYLOAD, BadResults, Selection, common_size, cpu_ns_per_message, figure, load,
-                     median_interval, percentile_points, rate_text, size_text, time_text)
+                     load_copy_or_map, median_interval, percentile_points, rate_text, size_text, time_text)
 
-# The palette of Okabe and Ito, which people with any colour blindness can tell apart.
 FAMILIES = {"rings": "#E69F00", "pipes": "#D55E00", "message_queues": "#009E73",
             "sockets": "#0072B2", "shared_memory": "#CC79A7", "notifications": "#56B4E9",
             "files": "#7F6000", "cross_memory": "#5D3A9B"}
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8A6D00")
-MORE_COLOURS = (*PALETTE, "#999999", "#5D3A9B", "#B22222", "#00A0A0")
 MARKERS = "os^DvPXp<>h*"
 LINE_STYLES = {"sleeps": "-", "spins": (0, (5, 2)), "spins then sleeps": (0, (1, 1.2)),
                "spins, yielding": (0, (5, 1.5, 1, 1.5))}
 OTHER_LINE_STYLE = (0, (9, 2, 1, 2, 1, 2))
 SIDES = ("initiator", "responder")
-PLACEMENTS = {"two_cpus": "two CPUs", "same_cpu": "same CPU"}
 PATTERNS = {"ping_pong": "ping-pong", "stream": "stream", "lifecycle": "life-cycle"}
-INTERVALS = ("{} are bootstrap 95 % intervals of the median over process pairs; fewer than six "
-             "pairs give none.")
 BANDS = INTERVALS.format("Bands and whiskers")
 SERIES_ON_A_SHEET = 12
-AXES_WIDTH, MARGIN = 6.4, 0.8  # inches; on saving the page is cropped or extended to what is drawn
-
-
-class NotAsked(Exception):
-    """The run asked no such question; nobody misses the plot."""
-
-
-class NothingToDraw(Exception):
-    """Why there is no such plot."""
+AXES_WIDTH = 6.4  # inches
 
 
 def latency(run, placement, _):
@@ -253,13 +236,6 @@ def put_titles(axes, picked, title, height):
               transform=axes.transAxes)
 
 
-def dress(axes):
-    axes.grid(True, which="major", color="0.9", linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.tick_params(labelsize=9)
-    axes.spines[["top", "right"]].set_visible(False)
-
-
 def grid(picked, title, count, legend_width=2.5):
     """Panels in two columns, or three where no legend stands beside each, under one title."""
     columns = 2 if legend_width else 3
@@ -447,22 +423,6 @@ def tint(colour, side):
     return [pale + (1 - pale) * part for part in to_rgb(colour)]
 
 
-def size_axis(axes, sizes, ticks=None):
-    sizes = [size for size in sizes if size] or [1]
-    axes.set_xscale("log", base=2)
-    axes.set_xlim(sizes[0] / 1.5, sizes[-1] * 1.5)
-    width = axes.get_position().width * axes.figure.get_figwidth()
-    room = (sizes[-1] / sizes[0]) ** (0.5 / width)  # a label's width, as a factor on this axis
-    labelled = []
-    for size in sorted(ticks or sizes, key=lambda size: (size.bit_count() > 1, size)):  # round ones
-        if all(max(size, other) >= min(size, other) * room for other in labelled):
-            labelled.append(size)
-    axes.xaxis.set_major_locator(FixedLocator(labelled))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda size, _: size_text(int(size))))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xlabel("message size")
-
-
 def percent_axis(axes):
     percents = (50, 75, 90, 95, 99, 99.5, 99.9, 99.95, 99.99, 99.995, 99.999)
     axes.set_xscale("log")
@@ -470,19 +430,6 @@ def percent_axis(axes):
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{100 - 100 / x:.6g}"))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("share of round trips that took at most this long, %")
-
-
-def log_axis(axes, text, label):
-    axes.set_yscale("log")
-    low, high = axes.get_ylim()
-    steps = (1, 2, 5, 10)
-    axes.yaxis.set_major_locator(
-        LogLocator(10, (1,), numticks=20) if high > 200 * low
-        else LogLocator(10, steps[:3], numticks=20) if high > 5 * low
-        else MaxNLocator(6, steps=steps))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.set_ylabel(label)
 
 
 def averaged(picked):
@@ -514,32 +461,8 @@ def finish(axes, picked, plot, *notes):
         + (" with local changes" if run.get("dirty") else "")
         + (f"; measuring stopped by {end.get('stopped_by')}." if end else "; the run did not end."),
     ]
-    text = "\n".join(textwrap.fill(unbroken(line), 150, break_on_hyphens=False)
-                     for line in lines if line)
-    page = axes.figure
-    page.text(0.1 / page.get_figwidth(), (MARGIN - 0.62) / page.get_figheight(), text, va="top",
-              fontsize=7.5, color="0.25", linespacing=1.4, gid="caption")
-    return page
-
-
-def unbroken(line):
-    """No line may break between a number and its unit, or inside the name of a series."""
-    glued = line.replace(" · ", "\u00a0·\u00a0").replace("in place", "in\u00a0place")
-    return re.sub(r"(\d) (?=\S)", "\\1\u00a0", glued)
-
-
-def save(page, stem):
-    """Both files appear whole or not at all."""
-    for suffix, metadata in ((".svg", {"Date": None}), (".png", {"Software": None})):
-        drawn = io.BytesIO()
-        page.savefig(drawn, format=suffix[1:], dpi=160, bbox_inches="tight", pad_inches=0.15,
-                     metadata=metadata)
-        part = stem.with_name(f".{stem.name}{suffix}.part")
-        try:
-            part.write_bytes(drawn.getvalue())
-            os.replace(part, f"{stem}{suffix}")
-        finally:
-            part.unlink(missing_ok=True)
+    put_caption(axes.figure, lines)
+    return axes.figure
 
 
 def size_bytes(text):
@@ -567,12 +490,11 @@ def main():
 
 
 def draw(folder, size):
-    run = load(folder)
+    run, found = load(folder), load_copy_or_map(folder)
     if size and size not in run.sizes:
         raise BadResults(f"--size {size_text(size)}: the run has "
                          + ", ".join(map(size_text, run.sizes)))
-    rcParams["svg.hashsalt"] = "ipclab"  # the same rows give the same file
-    rcParams["text.parse_math"] = False  # a reason may hold dollar signs
+    set_up()
     for placement in run.placements:
         for name, plot in PLOTS.items():
             stem = folder / "plots" / f"{name}-{placement}"
@@ -583,9 +505,16 @@ def draw(folder, size):
             except NothingToDraw as why:
                 print(f"plot.py: no {stem.name}: {why}")
                 continue
-            stem.parent.mkdir(exist_ok=True)
-            save(page, stem)
-            print(f"{stem}.svg, .png")
+            put(page, stem)
+    if found:
+        for name, page in copy_or_map_plots.pages(found, run):
+            put(page, folder / "plots" / name)
+
+
+def put(page, stem):
+    stem.parent.mkdir(exist_ok=True)
+    save(page, stem)
+    print(f"{stem}.svg, .png")
 
 
 if __name__ == "__main__":

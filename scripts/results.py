@@ -1,4 +1,5 @@
-"""Reads results/<run>/run.jsonl and picks from it the rows that may be compared."""
+"""Reads results/<run>/run.jsonl and picks from it the rows that may be compared. What else a run may hold, the
+costs and transfers of an experiment, it counts; what they amount to stands in copy-or-map.json."""
 
 import functools
 import json
@@ -11,6 +12,8 @@ import numpy
 
 SCHEMA = 1
 STATUSES = ("ok", "disturbed", "skipped", "failed")
+EXPERIMENT_ROWS = {"cost": ("cost", "placement"), "transfer": ("way", "placement")}
+COPY_OR_MAP = "copy-or-map.json"
 PAIRS_FOR_INTERVAL = 6
 # Where a run holds one cell with several values of these, each value is a series of its own.
 SETTINGS = ("waiting", "touch", "publish_every", "capacity_bytes")
@@ -51,10 +54,12 @@ class Series:
 
 
 class Run:
-    """One run.jsonl: its context, its rows in the order of measuring, and how it ended."""
+    """One run.jsonl: its context, its rows in the order of measuring, those of an experiment apart, and
+    how it ended."""
 
-    def __init__(self, context, rows, end):
+    def __init__(self, context, rows, end, experiment_rows=()):
         self.context, self.rows, self.end = context, rows, end
+        self.experiment_rows = list(experiment_rows)
         self.mechanisms = sorted({row["mechanism"] for row in rows})
         self.sizes = sorted({row["size_bytes"] for row in rows})
         self.placements = sorted({row["placement"] for row in rows}, reverse=True)
@@ -78,16 +83,35 @@ def load(folder):
         lines.pop()
     items = [parse(line, f"{path}:{number}") for number, line in enumerate(lines, 1)]
     rows = [item for item in items if item["type"] == "row"]
-    if not rows:
+    of_experiment = [item for item in items if item["type"] in EXPERIMENT_ROWS]
+    if not rows and not of_experiment:
         raise BadResults(f"{path}: no rows; the run ended before it measured any")
     for number, item in enumerate(items, 1):
-        last = number == len(items)
-        if item["type"] not in (("context",) if number == 1 else ("row", "end")[:1 + last]):
+        inside = ("row", *EXPERIMENT_ROWS) + ("end",) * (number == len(items))
+        if item["type"] not in (("context",) if number == 1 else inside):
             raise BadResults(f"{path}:{number}: a line of type {item['type']!r} in the wrong place")
     if items[0].get("schema") != SCHEMA:
         raise BadResults(f"{path}:1: schema {items[0].get('schema')!r}, and this script reads "
                          f"{SCHEMA}; use the version that wrote it")
-    return Run(items[0], rows, items[-1] if items[-1]["type"] == "end" else None)
+    return Run(items[0], rows, items[-1] if items[-1]["type"] == "end" else None, of_experiment)
+
+
+def load_copy_or_map(folder):
+    """What `ipclab report` derived from the costs and transfers of a run; None where it has none."""
+    path = folder / COPY_OR_MAP
+    try:
+        found = json.loads(path.read_bytes(), parse_constant=refuse)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise BadResults(f"{path}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise BadResults(f"{path}: not JSON ({error})") from None
+    if not isinstance(found, dict) or found.get("schema") != SCHEMA:
+        schema = found.get("schema") if isinstance(found, dict) else None
+        raise BadResults(f"{path}: schema {schema!r}, and this script reads {SCHEMA}; write it anew with "
+                         f"“ipclab report {folder}”")
+    return found
 
 
 def is_json(line):
@@ -105,7 +129,8 @@ def parse(line, place):
         raise BadResults(f"{place}: not JSON ({error})") from None
     if not isinstance(item, dict) or not isinstance(item.get("type"), str):
         raise BadResults(f"{place}: not an object with a type")
-    problem = complaint(item) if item["type"] == "row" else None
+    problem = complaint(item) if item["type"] == "row" else (
+        complaint_of_experiment(item) if item["type"] in EXPERIMENT_ROWS else None)
     if problem:
         raise BadResults(f"{place}: {problem}")
     return item
@@ -135,6 +160,15 @@ def complaint(row):
     points = row.get("round_trip_ns_percentiles") or []
     if not isinstance(points, list) or not all(map(is_percentile, points)):
         return "the row's round_trip_ns_percentiles are not a list of [percent, ns]"
+    return None
+
+
+def complaint_of_experiment(row):
+    for key in EXPERIMENT_ROWS[row["type"]]:
+        if not isinstance(row.get(key), str):
+            return f"the row's {key} is {row.get(key)!r}"
+    if row.get("status") not in STATUSES:
+        return f"the row's status is {row.get('status')!r}"
     return None
 
 
