@@ -140,7 +140,8 @@ const std::vector<CostEntry>& all_costs() {
         std::vector<CostEntry> all;
         for (const auto list :
              {system_call_costs, memory_copy_costs, payload_kernel_costs, mapping_costs,
-              huge_page_costs, sysv_attach_costs, fresh_object_costs})
+              huge_page_costs, sysv_attach_costs, fresh_object_costs, in_place_costs,
+              kernel_copy_costs, wake_up_costs})
             for (CostEntry& entry : list()) all.push_back(std::move(entry));
         return all;
     }();

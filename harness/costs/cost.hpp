@@ -55,7 +55,9 @@ class Laps {
         note(figure, static_cast<double>(this_ns - then_ns_) - clock_ns_);
         then_ns_ = now_ns();
     }
-    /// For what a microbenchmark has timed itself, several at a time.
+    /// For what a microbenchmark has timed itself, several at a time: each time that it takes
+    /// between two looks at the clock is clock_ns() too long.
+    [[nodiscard]] double clock_ns() const { return clock_ns_; }
     void note(std::size_t figure, double ns) { times_ns_[figure].push_back(ns); }
 
     void clear();
