@@ -13,6 +13,7 @@ namespace ipclab {
 namespace {
 
 class FreshObject : public Cost {
+    static constexpr int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
     enum {
         create,
         map,
@@ -34,7 +35,7 @@ class FreshObject : public Cost {
         if (side != Side::initiator) return;
         admit_memory(bytes_);
         int ends[2];
-        must(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), "socketpair");
+        must(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), "socketpair");
         here_ = Fd(ends[0]);
         there_ = Fd(ends[1]);
     }
@@ -49,8 +50,7 @@ class FreshObject : public Cost {
         laps.start();
         Fd object(must(::memfd_create("ipclab", MFD_CLOEXEC | MFD_ALLOW_SEALING), "memfd_create"));
         must(::ftruncate(object.get(), static_cast<off_t>(bytes_)), "ftruncate");
-        must(::fcntl(object.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL),
-             "fcntl(F_ADD_SEALS)");
+        must(::fcntl(object.get(), F_ADD_SEALS, seals), "fcntl(F_ADD_SEALS)");
         laps.lap(create);
         void* start = must(
             ::mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_SHARED, object.get(), 0), "mmap");
@@ -68,6 +68,9 @@ class FreshObject : public Cost {
         constexpr std::chrono::seconds timeout{1};  // it is there already
         laps.start();
         Fd object = receive_descriptor(there_.get(), timeout);
+        if ((must(::fcntl(object.get(), F_GET_SEALS), "fcntl(F_GET_SEALS)") & seals) != seals ||
+            size_of(object) != bytes_)
+            throw std::logic_error("the object is not the one that was sent");
         laps.lap(receive);
         void* start = must(::mmap(nullptr, bytes_, PROT_READ, MAP_SHARED, object.get(), 0), "mmap");
         laps.lap(map_there);
@@ -104,7 +107,8 @@ std::vector<CostEntry> fresh_object_costs() {
                   "seals; map its mmap(2); touch writes one word of each page, each of which is "
                   "allocated, zeroed and entered by the fault; pass is the sendmsg(2) of the "
                   "descriptor; unmap the munmap(2) and close(2), after which the object lives in "
-                  "the socket alone. The receiver's: receive is the recvmsg(2), map_there a "
+                  "the socket alone. The receiver's: receive is the recvmsg(2) and the look at "
+                  "seals and size, map_there a "
                   "read-only mmap(2), touch_there a word of each page read, unmap_there the "
                   "munmap(2), and close_there the last close(2), which gives the pages back. It "
                   "leaves out the other words of the message, the wake-up of the receiver, and "

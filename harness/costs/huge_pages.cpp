@@ -20,13 +20,18 @@ constexpr std::size_t huge_bytes = std::size_t{2} << 20;
 constexpr int writable = PROT_READ | PROT_WRITE;
 
 /// Addresses that nothing uses, from a multiple of a huge page's size on: elsewhere, memory in huge
-/// pages is mapped in small ones.
+/// pages is mapped in small ones. They lie in the middle of a gap, which the kernel fills from one
+/// end, and so stay free.
 void* free_addresses(std::size_t bytes) {
-    void* start = must(
-        ::mmap(nullptr, bytes + huge_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), "mmap");
-    must(::munmap(start, bytes + huge_bytes), "munmap");
-    std::size_t room = bytes + huge_bytes;
-    return std::align(huge_bytes, bytes, start, room);
+    constexpr std::size_t margin_bytes = std::size_t{1} << 30;
+    std::size_t room = bytes + 2 * margin_bytes;
+    void* gap =
+        must(::mmap(nullptr, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0),
+             "mmap");
+    must(::munmap(gap, room), "munmap");
+    void* middle = static_cast<std::byte*>(gap) + margin_bytes;
+    room -= margin_bytes;
+    return std::align(huge_bytes, bytes, middle, room);
 }
 
 /// How much of the mapping that begins at `start` is mapped in huge pages of shared memory: proc(5)
@@ -45,29 +50,30 @@ std::size_t huge_mapped_bytes(const void* start) {
     return 0;
 }
 
-void demand_huge(const MappedObject& object) {
+void demand_huge(const RemappedObject& object) {
     void* start = object.map();
     object.touch(start);
     const std::size_t huge = huge_mapped_bytes(start);
     object.unmap(start);
     if (huge == object.bytes) return;
     constexpr const char* path = "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
+    std::ifstream file(path);
     std::string choices;
-    std::getline(std::ifstream(path), choices);
+    std::getline(file, choices);
     throw Unsupported("madvise(MADV_HUGEPAGE)",
                       fmt::format("{} of {} bytes are in huge pages, and {} is \"{}\"; allow them "
                                   "with echo advise > {}",
                                   huge, object.bytes, path, choices, path));
 }
 
-MappedObject transparent_huge_pages(std::size_t size_bytes, int protection) {
+RemappedObject transparent_huge_pages(std::size_t size_bytes, int protection) {
     const std::size_t bytes = round_up(size_bytes, huge_bytes);
-    MappedObject object{.memory = Fd(must(::memfd_create("ipclab", MFD_CLOEXEC), "memfd_create")),
-                        .bytes = bytes,
-                        .bytes_a_page = huge_bytes,
-                        .protection = writable,
-                        .flags = MAP_SHARED | MAP_FIXED_NOREPLACE,
-                        .address = free_addresses(bytes)};
+    RemappedObject object{.memory = Fd(must(::memfd_create("ipclab", MFD_CLOEXEC), "memfd_create")),
+                          .bytes = bytes,
+                          .bytes_a_page = huge_bytes,
+                          .protection = writable,
+                          .flags = MAP_SHARED | MAP_FIXED_NOREPLACE,
+                          .address = free_addresses(bytes)};
     admit_memory(bytes);
     must(::ftruncate(object.memory.get(), static_cast<off_t>(bytes)), "ftruncate");
     void* start = object.map();
@@ -83,17 +89,17 @@ MappedObject transparent_huge_pages(std::size_t size_bytes, int protection) {
     return object;
 }
 
-MappedObject reserved_huge_pages(std::size_t size_bytes, int protection) {
+RemappedObject reserved_huge_pages(std::size_t size_bytes, int protection) {
     constexpr const char* call = "memfd_create(MFD_HUGETLB)";
     Fd memory(::memfd_create("ipclab", MFD_CLOEXEC | MFD_HUGETLB));
     if (!memory) throw Unsupported(call, "this kernel has no huge pages", errno);
     struct stat status {};
     must(::fstat(memory.get(), &status), "fstat");
     const auto bytes_a_page = static_cast<std::size_t>(status.st_blksize);
-    MappedObject object{.memory = std::move(memory),
-                        .bytes = round_up(size_bytes, bytes_a_page),
-                        .bytes_a_page = bytes_a_page,
-                        .protection = protection};
+    RemappedObject object{.memory = std::move(memory),
+                          .bytes = round_up(size_bytes, bytes_a_page),
+                          .bytes_a_page = bytes_a_page,
+                          .protection = protection};
     const int error = try_to_allocate(object.memory, object.bytes);
     if (error == 0) return object;
     constexpr const char* path = "/proc/sys/vm/nr_hugepages";
@@ -105,7 +111,7 @@ MappedObject reserved_huge_pages(std::size_t size_bytes, int protection) {
         error);
 }
 
-template <MappedObject (*in_pages)(std::size_t size_bytes, int protection), int protection>
+template <RemappedObject (*in_pages)(std::size_t size_bytes, int protection), int protection>
 std::unique_ptr<Subject> make(const CostCell& cell) {
     return std::make_unique<Remapping>(in_pages(cell.size_bytes, protection));
 }

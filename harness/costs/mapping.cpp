@@ -17,11 +17,11 @@ namespace {
 
 constexpr int writable = PROT_READ | PROT_WRITE;
 
-MappedObject small_pages(std::size_t size_bytes, int protection, int flags) {
-    MappedObject object{.memory = Fd(must(::memfd_create("ipclab", MFD_CLOEXEC), "memfd_create")),
-                        .bytes = paged_bytes(size_bytes),
-                        .protection = protection,
-                        .flags = flags};
+RemappedObject small_pages(std::size_t size_bytes, int protection, int flags) {
+    RemappedObject object{.memory = Fd(must(::memfd_create("ipclab", MFD_CLOEXEC), "memfd_create")),
+                          .bytes = paged_bytes(size_bytes),
+                          .protection = protection,
+                          .flags = flags};
     allocate_memory(object.memory, object.bytes);
     return object;
 }
@@ -30,7 +30,7 @@ class UntouchedMapping : public Cost {
     enum { map, unmap };
 
   public:
-    explicit UntouchedMapping(MappedObject object) : object_(std::move(object)) {}
+    explicit UntouchedMapping(RemappedObject object) : object_(std::move(object)) {}
 
   private:
     void pass(Side side, Laps& laps) override {
@@ -42,11 +42,11 @@ class UntouchedMapping : public Cost {
         laps.lap(unmap);
     }
 
-    MappedObject object_;
+    RemappedObject object_;
 };
 
 /// mmap(2) succeeds also where it could not populate. So this looks first.
-void demand_populated(const MappedObject& object) {
+void demand_populated(const RemappedObject& object) {
     const auto faults = [] {
         rusage used{};
         must(::getrusage(RUSAGE_SELF, &used), "getrusage");
@@ -73,7 +73,7 @@ std::unique_ptr<Subject> make_touched(const CostCell& cell) {
 
 template <int protection>
 std::unique_ptr<Subject> make_populated(const CostCell& cell) {
-    MappedObject object = small_pages(cell.size_bytes, protection, MAP_SHARED | MAP_POPULATE);
+    RemappedObject object = small_pages(cell.size_bytes, protection, MAP_SHARED | MAP_POPULATE);
     demand_populated(object);
     return std::make_unique<Remapping>(std::move(object));
 }

@@ -13,7 +13,7 @@
 namespace ipclab {
 
 /// An object with all of its pages, and how it is mapped.
-struct MappedObject {
+struct RemappedObject {
     Fd memory;
     std::size_t bytes = 0;
     std::size_t bytes_a_page = page_bytes();
@@ -41,7 +41,7 @@ class Remapping : public Cost {
         return {{"map", "message"}, {"touch", "message"}, {"unmap", "message"}};
     }
 
-    explicit Remapping(MappedObject object) : object_(std::move(object)) {}
+    explicit Remapping(RemappedObject object) : object_(std::move(object)) {}
 
   private:
     void pass(Side side, Laps& laps) override {
@@ -55,7 +55,7 @@ class Remapping : public Cost {
         laps.lap(unmap);
     }
 
-    MappedObject object_;
+    RemappedObject object_;
 };
 
 }  // namespace ipclab
