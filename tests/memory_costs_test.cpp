@@ -18,6 +18,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using testing::AllOf;
+using testing::AnyOf;
 using testing::Ge;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -40,6 +41,9 @@ double faults(const Row& row) {
     return row.json["initiator"]["minor_faults"].get<double>() / row.json["passes"].get<double>();
 }
 
+bool needs_huge_pages(const std::string& cost) {
+    return cost.ends_with("-thp") || cost.ends_with("-huge");
+}
 bool was_skipped(const Row& row) { return row.status == RowStatus::skipped; }
 std::string reason(const Row& row) { return row.json.value("reason", ""); }
 
@@ -61,8 +65,8 @@ TEST_P(MemoryCost, HasAllItsFigures) {
         if (size_bytes < facts.size_bytes_min || size_bytes > facts.size_bytes_max) continue;
         SCOPED_TRACE(size_bytes);
         const Row row = measured(GetParam(), size_bytes);
-        if (was_skipped(row)) GTEST_SKIP() << reason(row);
-        ASSERT_NE(row.status, RowStatus::failed) << reason(row);
+        if (was_skipped(row) && needs_huge_pages(GetParam())) GTEST_SKIP() << reason(row);
+        ASSERT_THAT(row.status, AnyOf(RowStatus::ok, RowStatus::disturbed)) << reason(row);
         ASSERT_EQ(row.json["figures_ns"].size(), facts.figures.size());
         for (const auto& [name, figure_ns] : row.json["figures_ns"].items()) {
             ASSERT_TRUE(figure_ns.is_number()) << name;
@@ -74,17 +78,19 @@ TEST_P(MemoryCost, HasAllItsFigures) {
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    , MemoryCost,
-    testing::Values("memory-copy", "payload/private", "map/untouched", "attach/sysv", "map/read",
-                    "map/write", "map/read-populated", "map/write-populated", "map/read-thp",
-                    "map/write-thp", "map/read-huge", "map/write-huge", "fresh/object"),
-    [](const auto& cost) {
-        std::string name = cost.param;
-        std::replace_if(
-            name.begin(), name.end(), [](char c) { return c == '/' || c == '-'; }, '_');
-        return name;
-    });
+INSTANTIATE_TEST_SUITE_P(, MemoryCost,
+                         testing::Values("memory-copy", "payload/private", "map/untouched",
+                                         "attach/sysv", "map/read", "map/write", "map/read-fresh",
+                                         "map/write-fresh", "map/read-populated",
+                                         "map/write-populated", "map/read-thp", "map/write-thp",
+                                         "map/read-huge", "map/write-huge", "fresh/object"),
+                         [](const auto& cost) {
+                             std::string name = cost.param;
+                             std::replace_if(
+                                 name.begin(), name.end(),
+                                 [](char c) { return c == '/' || c == '-'; }, '_');
+                             return name;
+                         });
 
 TEST(Costs, AreToldApartByNameAndExplained) {
     std::set<std::string> names;
@@ -129,9 +135,14 @@ TEST(PageFaults, OfReadingEnterThePagesAround) {
 
 TEST(PageFaults, OfWritingAreSparedByPopulating) {
     const Row row = measured("map/write-populated", pages * page);
-    if (was_skipped(row)) GTEST_SKIP() << reason(row);
     // Linux counts those that mmap(2) takes on behalf of the process: with their neighbours.
     EXPECT_LE(faults(row), pages / 2);
+}
+
+TEST(PageFaults, OfFreshPagesAreOneAPage) {
+    for (const char* cost : {"map/read-fresh", "map/write-fresh"})
+        EXPECT_THAT(faults(measured(cost, pages * page)), AllOf(Ge(pages), Le(pages + stray)))
+            << cost;
 }
 
 TEST(PageFaults, OfAFreshObjectAreOneAPageForTheSender) {
@@ -152,8 +163,7 @@ TEST(SysvAttach, LeavesNoSegment) {
     if (::unshare(CLONE_NEWIPC) == -1)
         GTEST_SKIP() << "no IPC namespace of one's own: " << std::strerror(errno);
     const Row row = measured("attach/sysv", mib);
-    EXPECT_NE(row.status, RowStatus::failed) << reason(row);
-    EXPECT_NE(row.status, RowStatus::skipped) << reason(row);
+    EXPECT_THAT(row.status, AnyOf(RowStatus::ok, RowStatus::disturbed)) << reason(row);
     EXPECT_THAT(sysv_segments(), IsEmpty());
 }
 

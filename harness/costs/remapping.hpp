@@ -1,6 +1,6 @@
 // A mapping's life, step by step: mmap(2), a first touch of each page, munmap(2). The object itself
-// lives on, and has all of its pages from the beginning: as between two processes that map it by
-// turns.
+// lives on, and its pages with it, as between two processes that map it by turns; unless they are
+// to be fresh.
 #pragma once
 
 #include "harness/costs/cost.hpp"
@@ -8,18 +8,20 @@
 #include "mechanisms/os/error.hpp"
 #include "mechanisms/os/fd.hpp"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 
 namespace ipclab {
 
-/// An object with all of its pages, and how it is mapped.
+/// An object, and how it is mapped.
 struct RemappedObject {
     Fd memory;
     std::size_t bytes = 0;
     std::size_t bytes_a_page = page_bytes();
     int protection = PROT_READ;
     int flags = MAP_SHARED;
-    void* address = nullptr;  ///< null: wherever the kernel likes
+    void* address = nullptr;    ///< null: wherever the kernel likes
+    bool always_fresh = false;  ///< whether it has no pages whenever it is mapped
 
     [[nodiscard]] void* map() const {
         return must(::mmap(address, bytes, protection, flags, memory.get(), 0), "mmap");
@@ -31,6 +33,12 @@ struct RemappedObject {
             read_each_page(start, bytes, bytes_a_page);
     }
     void unmap(void* start) const { must(::munmap(start, bytes), "munmap"); }
+    /// Gives all pages back; the object keeps its size.
+    void forget_pages() const {
+        must(::fallocate(memory.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+                         static_cast<off_t>(bytes)),
+             "fallocate(FALLOC_FL_PUNCH_HOLE)");
+    }
 };
 
 class Remapping : public Cost {
@@ -46,6 +54,7 @@ class Remapping : public Cost {
   private:
     void pass(Side side, Laps& laps) override {
         if (side != Side::initiator) return;
+        if (object_.always_fresh) object_.forget_pages();
         laps.start();
         void* start = object_.map();
         laps.lap(map);
