@@ -59,6 +59,14 @@ std::size_t samples_needed(double percent) {
 
 double median(std::span<const double> values) { return middle(sorted_copy(values)); }
 
+double midmean(std::span<const double> values) {
+    const std::vector<double> sorted = sorted_copy(values);
+    if (sorted.empty()) throw std::invalid_argument("the midmean of nothing");
+    const auto quarter = static_cast<std::ptrdiff_t>(sorted.size() / 4);
+    const double sum = std::accumulate(sorted.begin() + quarter, sorted.end() - quarter, 0.0);
+    return sum / static_cast<double>(sorted.size() - 2 * static_cast<std::size_t>(quarter));
+}
+
 std::optional<Interval> bootstrap_median_interval(std::span<const double> values) {
     if (values.size() < pairs_needed) return std::nullopt;
     const std::vector<double> sorted = sorted_copy(values);

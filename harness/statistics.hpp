@@ -40,6 +40,11 @@ std::optional<T> percentile_if_enough(std::span<const T> sorted, double percent)
 /// std::invalid_argument is thrown.
 double median(std::span<const double> values);
 
+/// The mean of the middle half: without a quarter of the values, rounded down, at either end.
+/// Outliers move it as little as the median, and it is finer than the clock's ticks. In any order;
+/// at least one value, or std::invalid_argument is thrown.
+double midmean(std::span<const double> values);
+
 struct Interval {
     double low;
     double high;

@@ -143,6 +143,21 @@ TEST(Median, IsTheMiddleOrTheMeanOfTheTwoMiddles) {
     EXPECT_THROW((void)median(std::vector<double>{1, std::nan(""), 2}), std::invalid_argument);
 }
 
+TEST(Midmean, IsTheMeanOfTheMiddleHalf) {
+    EXPECT_EQ(midmean(std::vector<double>{7}), 7);
+    EXPECT_EQ(midmean(std::vector<double>{1, 2, 6}), 3);
+    EXPECT_EQ(midmean(std::vector<double>{1000, 10, 20, -1000}), 15);
+    EXPECT_THROW((void)midmean({}), std::invalid_argument);
+}
+
+TEST(Midmean, IsFinerThanTheTicksOfItsValues) {
+    const std::vector<double> ticks{20, 30, 20, 20, 30, 20, 20, 20};
+    EXPECT_EQ(median(ticks), 20);
+    EXPECT_EQ(midmean(ticks), 20);
+    const std::vector<double> as_often{20, 30, 20, 30, 20, 30, 20, 30};
+    EXPECT_EQ(midmean(as_often), 25);
+}
+
 // ---- the interval ----
 
 TEST(BootstrapMedianInterval, FewerThanSixPairsGiveNone) {

@@ -24,7 +24,7 @@ double cost_of_a_lap_ns() {
         const std::int64_t then_ns = now_ns();
         gap_ns = static_cast<double>(now_ns() - then_ns);
     }
-    return median(gaps_ns);
+    return midmean(gaps_ns);
 }
 
 Json header(const CostCell& cell, const Conditions& conditions, int round, int attempt) {
@@ -90,7 +90,7 @@ void Laps::clear() {
 
 void Laps::report(std::span<double> figures_ns) const {
     for (std::size_t i = 0; i < figures_ns.size(); ++i)
-        figures_ns[i] = times_ns_[i].empty() ? -1 : std::max(0.0, median(times_ns_[i]));
+        figures_ns[i] = times_ns_[i].empty() ? -1 : std::max(0.0, midmean(times_ns_[i]));
 }
 
 struct Cost::Baton {
@@ -141,7 +141,7 @@ const std::vector<CostEntry>& all_costs() {
         for (const auto list :
              {system_call_costs, memory_copy_costs, payload_kernel_costs, mapping_costs,
               huge_page_costs, sysv_attach_costs, fresh_object_costs, in_place_costs,
-              kernel_copy_costs, wake_up_costs})
+              kernel_copy_costs, process_vm_costs, vmsplice_costs, wake_up_costs})
             for (CostEntry& entry : list()) all.push_back(std::move(entry));
         return all;
     }();

@@ -61,7 +61,7 @@ class Laps {
     void note(std::size_t figure, double ns) { times_ns_[figure].push_back(ns); }
 
     void clear();
-    /// Medians over the passes; -1 where nothing was noted. At most as many as a SideReport holds.
+    /// Midmeans over the passes; -1 where nothing was noted. At most as many as a SideReport holds.
     void report(std::span<double> figures_ns) const;
 
   private:
@@ -115,7 +115,7 @@ const CostEntry& cost_called(std::string_view name);
 std::vector<CostCell> cost_cells(const std::vector<std::size_t>& sizes_bytes,
                                  const std::vector<Placement>& asked);
 
-/// One pair of processes: a row of type "cost", whose "figures_ns" hold a median over the passes
+/// One pair of processes: a row of type "cost", whose "figures_ns" hold a midmean over the passes
 /// each. Skipped and failed as measure() tells. Throws Interrupted.
 Row measure_cost(const CostCell& cell, const Conditions& conditions, int round, int attempt,
                  SessionMemory& memory);

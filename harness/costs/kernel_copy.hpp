@@ -12,6 +12,13 @@ inline void require_payload(bool good) {
     if (!good) throw Refused("check", "a message came that was not sent");
 }
 
+/// How long a step takes, for what is to be added up before it is noted.
+double time_ns(const Laps& laps, auto&& step) {
+    const std::int64_t then_ns = now_ns();
+    step();
+    return static_cast<double>(now_ns() - then_ns) - laps.clock_ns();
+}
+
 /// Figures: fill, copy_in, copy_out, check; of one message, all of its rounds together.
 template <class Conduit>
 class KernelCopy : public Cost {
@@ -106,11 +113,6 @@ class KernelCopy : public Cost {
         const bool good = payload::check(buffer, ++last_received_);
         laps.lap(check);
         require_payload(good);
-    }
-    static double time_ns(const Laps& laps, auto&& step) {
-        const std::int64_t then_ns = now_ns();
-        step();
-        return static_cast<double>(now_ns() - then_ns) - laps.clock_ns();
     }
 
     Placement placement_;

@@ -14,6 +14,8 @@ std::vector<CostEntry> sysv_attach_costs();     ///< sysv_attach.cpp
 std::vector<CostEntry> fresh_object_costs();    ///< fresh_object.cpp
 std::vector<CostEntry> in_place_costs();        ///< in_place.cpp
 std::vector<CostEntry> kernel_copy_costs();     ///< kernel_copy.cpp
+std::vector<CostEntry> process_vm_costs();      ///< process_vm.cpp
+std::vector<CostEntry> vmsplice_costs();        ///< vmsplice.cpp
 std::vector<CostEntry> wake_up_costs();         ///< wake_up.cpp
 
 }  // namespace ipclab
