@@ -64,6 +64,9 @@ class CatalogSubject : public Subject {
     void serve(Player& player, E& endpoint) {
         player.answer();  // attached
         player.serve([&](const Order& order) {
+            if constexpr (!Notifying<E>)
+                if (order.variant == stamped_leg)
+                    return player.play_stamped(endpoint, cell_.size_bytes, order.leg);
             player.play(endpoint, cell_.pattern, cell_.size_bytes, order.leg);
         });
     }

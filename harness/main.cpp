@@ -116,10 +116,11 @@ RunOptions read_run_words(const RunWords& words) {
         Scenario scenario = read_scenario(find_scenario(word), words.quick);
         narrow(scenario, mechanisms, sizes_bytes, capacities_bytes);
         if (rounds_max > 0) scenario.rounds_max = rounds_max;
-        if (cells_of(scenario).empty())
+        const bool is_experiment = scenario.experiment != Experiment::cells;
+        if (is_experiment ? scenario.mechanisms.empty() : cells_of(scenario).empty())
             throw std::invalid_argument(fmt::format(
                 "{}: nothing to measure: none of these mechanisms {}", word,
-                scenario.measures.empty()
+                scenario.measures.empty() && !is_experiment
                     ? "lends memory to use in_place; add \"copy\" to the scenario's access, or "
                       "take others"
                     : "is among those that it measures"));

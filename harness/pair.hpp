@@ -7,6 +7,7 @@
 
 #include "harness/cell.hpp"
 #include "harness/pattern.hpp"
+#include "harness/stamped.hpp"
 #include "mechanisms/os/cpu_distance.hpp"
 #include "mechanisms/rounds.hpp"
 
@@ -39,7 +40,7 @@ enum class OrderKind { probe, leg, quit };
 struct Order {
     OrderKind kind = OrderKind::quit;
     Leg leg{};
-    int variant = 0;  ///< which of several loops; 0 is the pattern's own
+    int variant = 0;  ///< which of several loops: 0 is the pattern's own, or stamped_leg
 };
 
 struct SideReport {
@@ -70,6 +71,17 @@ struct PairControl {
     alignas(64) std::atomic<std::uint32_t> meetings{0};
     CpuDistanceProbe distance;
 };
+
+/// Where a side of a stamped leg keeps what it sees of each hand-over: half of the room for
+/// samples.
+inline std::span<HandOverStamps> hand_overs_of(Side side, std::uint64_t messages,
+                                               std::span<std::int64_t> samples_ns) {
+    static_assert(sizeof(HandOverStamps) == 2 * sizeof(std::int64_t));
+    const std::size_t half = samples_ns.size() / 2;
+    if (2 * messages > half) throw std::length_error("more stamps than there is room for");
+    auto* start = samples_ns.data() + (side == Side::initiator ? 0 : half);
+    return {reinterpret_cast<HandOverStamps*>(start), messages};
+}
 
 /// One of the two processes.
 class Player {
@@ -145,6 +157,18 @@ class Player {
             else
                 stream_responder(talker, leg);
         });
+        report_.mismatches = talker.mismatches;
+    }
+
+    /// A ping-pong whose phases are told: means per message, in the order of enum Phase.
+    template <class E>
+    void play_stamped(E& endpoint, std::size_t size_bytes, const Leg& leg) {
+        const auto [out, in] = scratch(size_bytes);
+        Talker<E> talker{endpoint, out, in, leg.touch};
+        const auto hand_overs = hand_overs_of(side_, leg.messages, samples_ns_);
+        Stamps stamps;
+        measure([&] { stamps = stamped_ping_pong(talker, side_, leg, hand_overs); });
+        stamps.report(report_.figures_ns, leg.messages);
         report_.mismatches = talker.mismatches;
     }
 

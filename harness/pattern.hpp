@@ -60,7 +60,6 @@ struct Talker {
         }
     }
 
-  private:
     template <class Span>
     Span touched(Span message) const {
         return touch == Touch::all ? message

@@ -1,7 +1,5 @@
 #include "harness/progress.hpp"
 
-#include "harness/quantity.hpp"
-
 #include <algorithm>
 #include <cstdio>
 #include <fmt/format.h>
@@ -27,7 +25,7 @@ Progress::Progress() : terminal_(::isatty(STDOUT_FILENO) == 1) {
 
 Progress::~Progress() { clear(); }
 
-void Progress::before_row(std::string_view scenario, const Cell& cell, int round,
+void Progress::before_row(std::string_view scenario, std::string_view task, int round,
                           std::size_t rows_done, std::size_t rows_left,
                           std::chrono::nanoseconds elapsed, std::chrono::nanoseconds budget) {
     const auto now = Clock::now();
@@ -38,13 +36,9 @@ void Progress::before_row(std::string_view scenario, const Cell& cell, int round
         rows_done == 0 ? seconds(budget)
                        : spent_s / static_cast<double>(rows_done) * static_cast<double>(rows_left);
     const double left_s = std::clamp(seconds(budget) - spent_s, 0.0, at_this_pace_s);
-    std::string line = fmt::format(
-        "{:3.0f} %  {:.0f} s left  {} round {}: {} {} {} {} {}{}",
-        100 * spent_s / std::max(spent_s + left_s, 1e-9), left_s, scenario, round, cell.mechanism,
-        name_of(cell.pattern), format_size(cell.size_bytes), name_of(cell.access),
-        name_of(cell.placement),
-        cell.capacity_bytes > 0 ? fmt::format(" capacity {}", format_size(cell.capacity_bytes))
-                                : "");
+    std::string line = fmt::format("{:3.0f} %  {:.0f} s left  {} round {}: {}",
+                                   100 * spent_s / std::max(spent_s + left_s, 1e-9), left_s,
+                                   scenario, round, task);
     line.resize(std::min(line.size(), columns_ - 1));
     fmt::print("\r{}\x1b[K", line);
     std::fflush(stdout);

@@ -2,8 +2,6 @@
 // round elsewhere.
 #pragma once
 
-#include "harness/cell.hpp"
-
 #include <chrono>
 #include <cstddef>
 #include <string_view>
@@ -19,10 +17,11 @@ class Progress {
     Progress(const Progress&) = delete;
     Progress& operator=(const Progress&) = delete;
 
-    /// `rows_left` is how many rows are still to be measured if nothing is cut short; the time left
-    /// is what they will take at the pace so far, or what the budget leaves, whichever is less.
-    void before_row(std::string_view scenario, const Cell& cell, int round, std::size_t rows_done,
-                    std::size_t rows_left, std::chrono::nanoseconds elapsed,
+    /// `task` is what the row is about; `rows_left` is how many rows are still to be measured if
+    /// nothing is cut short; the time left is what they will take at the pace so far, or what the
+    /// budget leaves, whichever is less.
+    void before_row(std::string_view scenario, std::string_view task, int round,
+                    std::size_t rows_done, std::size_t rows_left, std::chrono::nanoseconds elapsed,
                     std::chrono::nanoseconds budget);
     void after_round(std::string_view scenario, int round, int rounds_max, std::size_t cells_left,
                      std::chrono::nanoseconds elapsed, std::chrono::nanoseconds budget);

@@ -1,12 +1,12 @@
 #include "harness/runner.hpp"
 
 #include "harness/machine.hpp"
-#include "harness/measurement.hpp"
 #include "harness/progress.hpp"
 #include "harness/quiet.hpp"
 #include "harness/run_file.hpp"
 #include "harness/statistics.hpp"
 #include "harness/summary.hpp"
+#include "harness/task.hpp"
 #include "mechanisms/os/named_object.hpp"
 
 #include <algorithm>
@@ -39,23 +39,19 @@ constexpr std::string_view name_of(StoppedBy reason) {
     return "interrupt";
 }
 
-/// Six pairs give an interval; a cell is not done before it has so many. Those that stop at the
-/// first narrow interval stop too early too often, and see only the first seconds of the run.
-constexpr std::size_t pairs_min = 12;
-
-/// What is known of a cell so far.
-struct CellProgress {
-    Cell cell;
+/// What is known of a task so far.
+struct TaskProgress {
+    Task task;
     bool done = false;
-    std::map<CpuDistance, std::vector<double>> figures_ns;  ///< of undisturbed pairs
+    std::map<CpuDistance, std::vector<double>> figures_ns{};  ///< of undisturbed pairs
 
     /// Whether the interval of the median, among pairs whose CPUs were as far apart, is narrow
     /// enough.
     [[nodiscard]] bool narrow(double width_target) const {
         return std::any_of(figures_ns.begin(), figures_ns.end(), [&](const auto& entry) {
+            if (entry.second.size() < task.pairs_min) return false;
             const auto interval = bootstrap_median_interval(entry.second);
-            return entry.second.size() >= pairs_min && interval &&
-                   2 * interval->half_width() <= width_target * median(entry.second);
+            return interval && 2 * interval->half_width() <= width_target * median(entry.second);
         });
     }
 };
@@ -63,30 +59,26 @@ struct CellProgress {
 /// One scenario from its first round to its last.
 class ScenarioRun {
   public:
-    ScenarioRun(const Scenario& scenario, const RunOptions& options, Conditions conditions,
+    ScenarioRun(const Scenario& scenario, const RunOptions& options, const Conditions& conditions,
                 RunWriter& writer, SessionMemory& memory, Progress& progress)
-        : scenario_(scenario),
-          seed_(options.seed),
-          conditions_(std::move(conditions)),
-          writer_(writer),
-          memory_(memory),
-          progress_(progress) {
-        for (const Cell& cell : cells_of(scenario))
-            cells_.push_back({.cell = cell, .figures_ns = {}});
+        : scenario_(scenario), seed_(options.seed), writer_(writer), progress_(progress) {
+        std::vector<Task> tasks = tasks_of(scenario, conditions, memory);
+        tasks_.reserve(tasks.size());
+        for (Task& task : tasks) tasks_.push_back({.task = std::move(task)});
     }
 
     StoppedBy run() {
         skip_what_cannot_be();
         for (int round = 1; round <= scenario_.rounds_max; ++round) {
-            for (const std::size_t index : order_of_round(cells_.size(), seed_, round)) {
-                CellProgress& cell = cells_[index];
-                if (cell.done) continue;
+            for (const std::size_t index : order_of_round(tasks_.size(), seed_, round)) {
+                TaskProgress& task = tasks_[index];
+                if (task.done) continue;
                 if (elapsed() >= scenario_.budget) return StoppedBy::budget;
-                progress_.before_row(scenario_.name, cell.cell, round, rows_done_, rows_left(round),
-                                     elapsed(), scenario_.budget);
-                measure_undisturbed(cell, round);
+                progress_.before_row(scenario_.name, task.task.description, round, rows_done_,
+                                     rows_left(round), elapsed(), scenario_.budget);
+                measure_undisturbed(task, round);
             }
-            const std::size_t left = cells_left();
+            const std::size_t left = tasks_left();
             progress_.after_round(scenario_.name, round, scenario_.rounds_max, left, elapsed(),
                                   scenario_.budget);
             if (left == 0) return StoppedBy::width;
@@ -98,39 +90,34 @@ class ScenarioRun {
 
   private:
     [[nodiscard]] std::chrono::nanoseconds elapsed() const { return Clock::now() - start_; }
-    [[nodiscard]] std::size_t cells_left() const {
+    [[nodiscard]] std::size_t tasks_left() const {
         return static_cast<std::size_t>(std::count_if(
-            cells_.begin(), cells_.end(), [](const CellProgress& cell) { return !cell.done; }));
+            tasks_.begin(), tasks_.end(), [](const TaskProgress& task) { return !task.done; }));
     }
     [[nodiscard]] std::size_t rows_left(int round) const {
-        return cells_left() * static_cast<std::size_t>(scenario_.rounds_max - round + 1);
+        return tasks_left() * static_cast<std::size_t>(scenario_.rounds_max - round + 1);
     }
 
     void skip_what_cannot_be() {
-        for (CellProgress& cell : cells_) {
-            const auto reason =
-                reason_to_skip(cell.cell, usable_cpus(), scenario_.pure_spin_on_one_cpu);
-            if (!reason) continue;
-            writer_.write(
-                row_without_figures(cell.cell, conditions_, 0, RowStatus::skipped, *reason).json);
-            cell.done = true;
+        for (TaskProgress& task : tasks_) {
+            if (!task.task.skipped) continue;
+            writer_.write(task.task.skipped->json);
+            task.done = true;
         }
     }
 
-    void measure_undisturbed(CellProgress& cell, int round) {
+    void measure_undisturbed(TaskProgress& task, int round) {
         for (int attempt = 1; attempt <= attempts_max; ++attempt) {
-            const Row row = measure(cell.cell, conditions_, round, attempt, memory_);
+            const Row row = task.task.measure(round, attempt);
             writer_.write(row.json);
             ++rows_done_;
             if (row.status == RowStatus::disturbed && elapsed() < scenario_.budget) continue;
             if (row.status == RowStatus::ok) {
-                cell.figures_ns[row.distance].push_back(row.figure_ns);
-                // A life is too short to be worth stopping early.
-                cell.done = cell.cell.pattern != Pattern::lifecycle &&
-                            cell.narrow(scenario_.interval_width_target);
+                task.figures_ns[row.distance].push_back(row.figure_ns);
+                task.done = task.narrow(scenario_.interval_width_target);
             }
             if (row.status == RowStatus::failed || row.status == RowStatus::skipped)
-                cell.done = true;
+                task.done = true;
             failed_ |= row.status == RowStatus::failed;
             return;
         }
@@ -138,11 +125,9 @@ class ScenarioRun {
 
     const Scenario& scenario_;
     std::uint64_t seed_;
-    Conditions conditions_;
     RunWriter& writer_;
-    SessionMemory& memory_;
     Progress& progress_;
-    std::vector<CellProgress> cells_;
+    std::vector<TaskProgress> tasks_;
     std::size_t rows_done_ = 0;
     bool failed_ = false;
     Clock::time_point start_ = Clock::now();

@@ -29,6 +29,13 @@ struct CellGroup {
     std::vector<Placement> placements;
 };
 
+/// What is measured: each cell by itself, or whole transfers and the costs of their steps, as
+/// copy_or_map/ has them.
+enum class Experiment { cells, copy_vs_map };
+constexpr std::string_view name_of(Experiment experiment) {
+    return experiment == Experiment::cells ? "cells" : "copy-vs-map";
+}
+
 /// A file has the keys of one group, or, where different questions need different sizes, several
 /// tables [[measure]], whose keys take the place of those above them.
 struct Scenario : CellGroup {
@@ -41,6 +48,12 @@ struct Scenario : CellGroup {
     double interval_width_target = 0;   ///< of the median: a cell narrower than this is done
     Touch touch = Touch::all;           ///< `header` is for lessons
     bool pure_spin_on_one_cpu = false;  ///< likewise: a waiter that uses up its time slice
+
+    /// copy_vs_map has mechanisms that copy, sizes and placements, and these two instead of
+    /// patterns, access, capacities and measures.
+    Experiment experiment = Experiment::cells;
+    std::vector<std::uint64_t> messages_per_mapping{};
+    bool a_a = false;  ///< each transfer under two names, and no costs
 };
 
 /// Of a message, in every scenario and option.
@@ -68,17 +81,18 @@ std::filesystem::path find_scenario(const std::string& word);
 /// Throws std::invalid_argument that names the nearest mechanism when one of them means none.
 std::vector<std::string> match_mechanisms(const std::vector<std::string>& names);
 
-/// Leaves of each of the scenario's groups only the mechanisms that are named (all that are named,
-/// where it has but one group), and gives all groups those sizes and capacities; an empty list
-/// changes nothing.
+/// Leaves of each of the scenario's groups, and of an experiment, only the mechanisms that are
+/// named (all that are named, where it has but one group of cells), and gives all groups those
+/// sizes and capacities; an empty list changes nothing.
 void narrow(Scenario& scenario, const std::vector<std::string>& mechanisms,
             const std::vector<std::size_t>& sizes_bytes,
             const std::vector<std::size_t>& capacities_bytes);
 
-/// All cells, each once: mechanisms × patterns × sizes × capacities × access × placements, less
-/// those that make no sense for the mechanism: there is nothing to lend `in_place` where it only
-/// copies; what carries no payload has no size, and no room for payload. A life is lived in the
-/// mechanism's own dialect: in_place, where that is asked for and it lends.
+/// All cells of a scenario that is no experiment, each once: mechanisms × patterns × sizes ×
+/// capacities × access × placements, less those that make no sense for the mechanism: there is
+/// nothing to lend `in_place` where it only copies; what carries no payload has no size, and no
+/// room for payload. A life is lived in the mechanism's own dialect: in_place, where that is asked
+/// for and it lends.
 std::vector<Cell> cells_of(const Scenario& scenario);
 
 }  // namespace ipclab

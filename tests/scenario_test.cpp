@@ -160,7 +160,7 @@ TEST(ScenarioErrors, UnknownKey) {
     EXPECT_EQ(complaint(with_line(7, "colour = 12")),
               R"(7:1: unknown key "colour"; known: mechanisms, patterns, sizes, capacity, access, )"
               "placements, rounds_max, batch, budget, interval_width_target, touch, "
-              "pure_spin_on_one_cpu, measure, quick");
+              "pure_spin_on_one_cpu, experiment, measure, quick");
     EXPECT_EQ(complaint(std::string(whole) + "[quik]\n"),
               R"(11:2: unknown key "quik"; did you mean quick?)");
 }

@@ -63,7 +63,7 @@ constexpr bool remaps(Way way) {
 
 struct Transfer {
     Way way = Way::copy;
-    std::string mechanism;  ///< that copies; empty for what maps
+    std::string mechanism{};  ///< that copies; empty for what maps
     /// Of both sides: sleeps or spins. That of a copy is its mechanism's.
     Waiting waiting = Waiting::sleeps;
     /// How many messages a mapping is used for; 0 where nothing is mapped anew, 1 for a fresh
@@ -77,23 +77,17 @@ struct Transfer {
     bool operator==(const Transfer&) const = default;
 };
 
-/// What a message's time goes into, as the two processes' own clocks tell, one after the other but
-/// for `hand_over`, in which sender and receiver may overlap. Stamped in a leg of its own.
-enum class Phase { prepare, produce, send, hand_over, consume, release };
-inline constexpr std::array phases{Phase::prepare,   Phase::produce, Phase::send,
-                                   Phase::hand_over, Phase::consume, Phase::release};
-constexpr std::string_view name_of(Phase phase) {
-    constexpr std::array<std::string_view, phases.size()> names{"prepare",   "produce", "send",
-                                                                "hand_over", "consume", "release"};
-    return names[static_cast<std::size_t>(phase)];
-}
-
 /// Why this transfer is not measured here; nothing where it is. `cpus` as reason_to_skip()'s.
 std::optional<std::string> reason_to_skip(const Transfer& transfer, std::size_t cpus);
 
+/// A row without figures.
+Row transfer_row_without_figures(const Transfer& transfer, const Conditions& conditions, int round,
+                                 RowStatus status, const std::string& reason);
+
 /// One pair of processes that send such messages to and fro, one at a time: a row of type
 /// "transfer". Its figure, "transfer_ns", is half the median round trip, each sample a whole number
-/// of mappings' lives. Skipped and failed as measure() tells. Throws Interrupted.
+/// of mappings' lives; its parts, "phases_ns", come from a leg that is stamped (stamped.hpp).
+/// Skipped and failed as measure() tells. Throws Interrupted.
 Row measure_transfer(const Transfer& transfer, const Conditions& conditions, int round, int attempt,
                      SessionMemory& memory);
 

@@ -72,14 +72,6 @@ Row measure_pair(const CostCell& cell, const Conditions& conditions, int round, 
     return row;
 }
 
-Row without_figures(const CostCell& cell, const Conditions& conditions, int round, RowStatus status,
-                    const std::string& reason) {
-    Row row{.status = status, .json = header(cell, conditions, round, 1)};
-    row.json["status"] = name_of(status);
-    row.json["reason"] = reason;
-    return row;
-}
-
 }  // namespace
 
 Laps::Laps() : times_ns_(figures_max), clock_ns_(cost_of_a_lap_ns()) {}
@@ -178,16 +170,24 @@ std::vector<CostCell> cost_cells(const std::vector<std::size_t>& sizes_bytes,
     return cells;
 }
 
+Row cost_row_without_figures(const CostCell& cell, const Conditions& conditions, int round,
+                             RowStatus status, const std::string& reason) {
+    Row row{.status = status, .json = header(cell, conditions, round, 1)};
+    row.json["status"] = name_of(status);
+    row.json["reason"] = reason;
+    return row;
+}
+
 Row measure_cost(const CostCell& cell, const Conditions& conditions, int round, int attempt,
                  SessionMemory& memory) {
     try {
         return measure_pair(cell, conditions, round, attempt, memory);
     } catch (const PairRefused& error) {
-        return without_figures(cell, conditions, round, RowStatus::skipped, error.what());
+        return cost_row_without_figures(cell, conditions, round, RowStatus::skipped, error.what());
     } catch (const PairFailed& error) {
-        return without_figures(cell, conditions, round, RowStatus::failed, error.what());
+        return cost_row_without_figures(cell, conditions, round, RowStatus::failed, error.what());
     } catch (const IpcError& error) {
-        return without_figures(cell, conditions, round, RowStatus::skipped, error.what());
+        return cost_row_without_figures(cell, conditions, round, RowStatus::skipped, error.what());
     }
 }
 

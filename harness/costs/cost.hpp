@@ -115,6 +115,10 @@ const CostEntry& cost_called(std::string_view name);
 std::vector<CostCell> cost_cells(const std::vector<std::size_t>& sizes_bytes,
                                  const std::vector<Placement>& asked);
 
+/// A row without figures.
+Row cost_row_without_figures(const CostCell& cell, const Conditions& conditions, int round,
+                             RowStatus status, const std::string& reason);
+
 /// One pair of processes: a row of type "cost", whose "figures_ns" hold a midmean over the passes
 /// each. Skipped and failed as measure() tells. Throws Interrupted.
 Row measure_cost(const CostCell& cell, const Conditions& conditions, int round, int attempt,

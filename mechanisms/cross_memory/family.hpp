@@ -6,6 +6,6 @@
 
 namespace ipclab::cross_memory {
 
-using Family = MechanismList<ProcessVm>;
+using Family = MechanismList<ProcessVm, SleepingProcessVm, SpinningProcessVm>;
 
 }  // namespace ipclab::cross_memory

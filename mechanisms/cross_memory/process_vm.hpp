@@ -13,11 +13,12 @@
 // on, nobody but the administrator may.
 //
 // The call tells nobody anything. Where the message is, and that there is one, stands in a small
-// shared area, on which the two wait for each other (waiting/futex.hpp).
+// shared area, on which the two wait for each other: as `process-vm` they look for a while and then
+// sleep, as `process-vm/futex-pure` they sleep at once, as `process-vm/spin` never.
 //
 //   create    shm_open(3) for the small area
 //   attach    shm_open(3) by name, mmap(2); prctl(2) with PR_SET_PTRACER
-//   exchange  stores and loads; process_vm_readv(2); futex(2) only for who sleeps
+//   exchange  stores and loads; process_vm_readv(2); futex(2) for who sleeps
 //   detach    munmap(2)
 //   destroy   shm_unlink(3)
 #pragma once
@@ -27,21 +28,22 @@
 #include "mechanisms/os/mapping.hpp"
 #include "mechanisms/os/named_object.hpp"
 #include "mechanisms/os/patience.hpp"
+#include "mechanisms/os/process_memory.hpp"
 #include "mechanisms/os/shm_object.hpp"
 #include "mechanisms/waiting/futex.hpp"
+#include "mechanisms/waiting/spin.hpp"
 
-#include <csignal>
 #include <new>
 #include <random>
 #include <sys/prctl.h>
 #include <sys/uio.h>
-#include <sys/wait.h>
 #include <vector>
 
 namespace ipclab {
 
-class ProcessVm {
-    using Strategy = SpinThenFutex<SystemAtomics>;
+template <template <class> class WaitStrategy>
+class AnyProcessVm {
+    using Strategy = WaitStrategy<SystemAtomics>;
     static constexpr std::size_t default_room_bytes = std::size_t{64} * 1024;
     /// One call moves a little less than 2 GiB.
     static constexpr std::size_t room_bytes_max = std::size_t{1} << 30;
@@ -53,8 +55,8 @@ class ProcessVm {
         std::uint64_t address{0};  // in that process; the message follows the cookie
         alignas(64) std::atomic<std::uint32_t> filled{0};
         std::uint64_t message_bytes{0};
-        Strategy::Bell message_came;
-        alignas(64) Strategy::Bell room_came;
+        typename Strategy::Bell message_came;
+        alignas(64) typename Strategy::Bell room_came;
     };
     struct Header {
         Outbox by_initiator;
@@ -164,7 +166,7 @@ class ProcessVm {
             const iovec there{reinterpret_cast<void*>(inbox_->address), sizeof cookie + in.size()};
             const ssize_t got = ::process_vm_readv(inbox_->pid.load(std::memory_order::relaxed),
                                                    here, 2, &there, 1, 0);
-            if (got == -1 && (errno == EPERM || errno == ENOSYS)) throw not_permitted(errno);
+            if (got == -1 && (errno == EPERM || errno == ENOSYS)) throw no_reading_of_others(errno);
             if (got == -1 && errno != ESRCH && errno != EFAULT)
                 throw SystemError("process_vm_readv", errno);
             if (got == -1) throw PeerGone("process_vm_readv", errno);
@@ -181,9 +183,9 @@ class ProcessVm {
         pid_t reader_ = 0;  // who may read our memory, as far as Yama is concerned
     };
 
-    static ProcessVm create(const Needs& needs) {
+    static AnyProcessVm create(const Needs& needs) {
         try_to_read_another_process();
-        ProcessVm made(needs, {object_name(needs.address.name, "process-vm")});
+        AnyProcessVm made(needs, {object_name(needs.address.name, "process-vm")});
         made.presence_ = Presence::create(made.where_.name);
         made.area_ = NamedObject(ObjectKind::posix_shm, made.where_.name);
         const Fd object = create_shm_object(made.where_.name, sizeof(Header));
@@ -191,7 +193,7 @@ class ProcessVm {
         new (memory.data()) Header;
         return made;
     }
-    static ProcessVm open(const Address& where, const Needs& needs) {
+    static AnyProcessVm open(const Address& where, const Needs& needs) {
         return {needs, {object_name(where.name, "process-vm")}};
     }
     [[nodiscard]] Address address() const { return where_; }
@@ -200,13 +202,15 @@ class ProcessVm {
     Endpoint attach(Role role) { return {where_.name, role.side, room_bytes(), needs_.timeout}; }
 
     static constexpr Facts facts{
-        .name = "process-vm",
+        .name = Strategy::kind == Waiting::sleeps  ? "process-vm/futex-pure"
+                : Strategy::kind == Waiting::spins ? "process-vm/spin"
+                                                   : "process-vm",
         .family = "cross_memory",
         .sender = Dialect::lends,
         .receiver = Dialect::copies,
         .copies = 1,
-        .send_calls = {0, 1},
-        .receive_calls = {1, 2},
+        .send_calls = Strategy::wake_calls,
+        .receive_calls = {1, 1 + Strategy::wait_calls.peer_asleep},
         .keeps_boundaries = true,
         .two_way = true,
         .addressing = Addressing::object_name,
@@ -226,7 +230,7 @@ class ProcessVm {
     };
 
   private:
-    ProcessVm(const Needs& needs, Address where) : needs_(needs), where_(std::move(where)) {}
+    AnyProcessVm(const Needs& needs, Address where) : needs_(needs), where_(std::move(where)) {}
 
     [[nodiscard]] std::size_t room_bytes() const {
         if (needs_.capacity_bytes > room_bytes_max)
@@ -237,40 +241,15 @@ class ProcessVm {
                          std::size_t{1}});
     }
 
-    static Unsupported not_permitted(int error) {
-        return {"process_vm_readv",
-                "one process may not read another's memory here: both must be of the same user "
-                "and dumpable (prctl(2)), sysctl kernel.yama.ptrace_scope must be 0 or 1 if there "
-                "is one, and a container must admit the call",
-                error};
-    }
-    /// Which of all that is in the way, only the kernel knows: asks it, once a process, by reading
-    /// a child.
-    static void try_to_read_another_process() {
-        static const int error = [] {
-            const pid_t child = must(::fork(), "fork");
-            if (child == 0) {
-                ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-                ::close_range(3, ~0U, 0);  // locks, above all
-                for (;;) ::pause();
-            }
-            char word = 0;
-            const iovec here{&word, 1};
-            const iovec there{&word, 1};
-            const int refusal = ::process_vm_readv(child, &here, 1, &there, 1, 0) == 1 ? 0 : errno;
-            ::kill(child, SIGKILL);
-            ::waitpid(child, nullptr, 0);
-            return refusal;
-        }();
-        if (error != 0) throw not_permitted(error);
-    }
-
     Needs needs_;
     Address where_;
     NamedObject presence_;
     NamedObject area_;
 };
 
+using ProcessVm = AnyProcessVm<SpinThenFutex>;
+using SleepingProcessVm = AnyProcessVm<SleepInFutex>;
+using SpinningProcessVm = AnyProcessVm<Spin>;
 static_assert(Addressed<ProcessVm>);
 
 }  // namespace ipclab

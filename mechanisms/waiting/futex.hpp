@@ -37,6 +37,16 @@ class SpinThenFutex {
             if (ready(std::memory_order::acquire)) return;
             Atomics::relax();
         }
+        sleep_until(bell, ready, glance);
+    }
+    static void ring(Bell& bell) {
+        if (bell.armed.load(std::memory_order::seq_cst) == 0) return;
+        bell.armed.store(0, std::memory_order::relaxed);
+        Atomics::futex_wake(bell.armed);
+    }
+
+  protected:
+    static void sleep_until(Bell& bell, auto&& ready, auto&& glance) {
         while (!ready(std::memory_order::acquire)) {
             bell.armed.store(1, std::memory_order::seq_cst);
             if (ready(std::memory_order::seq_cst)) {
@@ -47,10 +57,18 @@ class SpinThenFutex {
             glance();
         }
     }
-    static void ring(Bell& bell) {
-        if (bell.armed.load(std::memory_order::seq_cst) == 0) return;
-        bell.armed.store(0, std::memory_order::relaxed);
-        Atomics::futex_wake(bell.armed);
+};
+
+/// Goes to sleep at once.
+template <class Atomics>
+class SleepInFutex : public SpinThenFutex<Atomics> {
+  public:
+    static constexpr Waiting kind = Waiting::sleeps;
+    static constexpr std::string_view name = "futex-pure";
+    using typename SpinThenFutex<Atomics>::Bell;
+
+    static void wait_until(Bell& bell, auto&& ready, auto&& glance) {
+        SpinThenFutex<Atomics>::sleep_until(bell, ready, glance);
     }
 };
 
