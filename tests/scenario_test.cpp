@@ -1,5 +1,6 @@
 #include "harness/scenario.hpp"
 
+#include "harness/copy_or_map/experiment.hpp"
 #include "harness/listing.hpp"
 #include "harness/subject.hpp"
 
@@ -355,6 +356,135 @@ TEST(ScenarioErrors, FilesThatCannotBeRead) {
     EXPECT_EQ(message("/tmp"), "/tmp: Is a directory");
 }
 
+// ---- the experiment copy-vs-map ----
+
+constexpr std::string_view experiment = R"(# Copy or map?
+experiment = "copy-vs-map"
+mechanisms = ["pipe", "pipe/spin"]
+sizes = ["64 B", "1 MiB"]
+messages_per_mapping = [1, 100]
+placements = ["same_cpu", "two_cpus"]
+rounds_max = 12
+batch = "20 ms"
+budget = "60 s"
+interval_width_target = "5 %"
+)";
+
+std::string experiment_with(std::string_view line, std::string_view other) {
+    std::string text(experiment);
+    return text.replace(text.find(line), line.size(), other);
+}
+
+TEST(Experiment, HasItsKeys) {
+    const Scenario scenario = read(experiment);
+    EXPECT_EQ(scenario.experiment, Experiment::copy_vs_map);
+    EXPECT_THAT(scenario.messages_per_mapping, ElementsAre(1U, 100U));
+    EXPECT_FALSE(scenario.a_a);
+    EXPECT_TRUE(read(std::string(experiment) + "a_a = true\n").a_a);
+    EXPECT_THAT(cells_of(scenario), IsEmpty());
+    EXPECT_THAT(read(std::string(experiment) + "[quick]\nmessages_per_mapping = [10]\n", true)
+                    .messages_per_mapping,
+                ElementsAre(10U));
+    EXPECT_EQ(read(whole).experiment, Experiment::cells);
+    EXPECT_THAT(transfers_of(read(whole)), IsEmpty());
+}
+
+TEST(Experiment, SendsByEachWayAsleepAndWhereThereAreTwoCpusSpinning) {
+    // A size on one CPU: pipe, persistent, 4 ways × 2, fresh; on two both of the pipes, and twice
+    // as many of the others.
+    const std::vector<Transfer> transfers = transfers_of(read(experiment));
+    EXPECT_EQ(transfers.size(), 2U * ((1 + 10) + (2 + 2 * 10)));
+    for (const Transfer& transfer : transfers) {
+        EXPECT_EQ(std::count(transfers.begin(), transfers.end(), transfer), 1);
+        EXPECT_EQ(transfer.way == Way::copy, !transfer.mechanism.empty());
+        EXPECT_TRUE(transfer.waiting == Waiting::sleeps ||
+                    transfer.placement == Placement::two_cpus);
+        if (transfer.mechanism == "pipe/spin") {
+            EXPECT_EQ(transfer.waiting, Waiting::spins);
+        }
+        if (remaps(transfer.way))
+            EXPECT_TRUE(transfer.messages_per_mapping == 1 || transfer.messages_per_mapping == 100);
+        else
+            EXPECT_EQ(transfer.messages_per_mapping, transfer.way == Way::fresh_object ? 1U : 0U);
+    }
+    EXPECT_EQ(transfers_of(read(std::string(experiment) + "a_a = true\n")).size(),
+              2 * transfers.size());
+}
+
+TEST(Experiment, SkipsWhatCannotBeMeasured) {
+    Transfer transfer{.way = Way::receiver_remaps,
+                      .messages_per_mapping = 64,
+                      .size_bytes = std::size_t{1} << 20};
+    EXPECT_EQ(reason_to_skip(transfer, 2), std::nullopt);
+    EXPECT_EQ(reason_to_skip(transfer, 1), "this process may use one CPU only");
+    transfer.messages_per_mapping = 65;
+    EXPECT_EQ(reason_to_skip(transfer, 2),
+              "65 messages of 1 MiB in one mapping take longer than a pair has; the model stands "
+              "in");
+    transfer = {.way = Way::persistent, .waiting = Waiting::spins, .size_bytes = 64};
+    transfer.placement = Placement::same_cpu;
+    EXPECT_THAT(reason_to_skip(transfer, 2).value_or(""), HasSubstr("a pure spinner"));
+}
+
+TEST(Experiment, OptionsNarrowIt) {
+    Scenario scenario = read(experiment);
+    narrow(scenario, {"pipe/*", "fifo"}, {4096}, {});
+    EXPECT_THAT(scenario.mechanisms, ElementsAre("pipe/spin"));
+    EXPECT_THAT(scenario.sizes_bytes, ElementsAre(4096U));
+    EXPECT_THROW(narrow(scenario, {}, {}, {65536}), std::invalid_argument);
+}
+
+TEST(ExperimentErrors, KeysThatHaveNoPlace) {
+    for (const std::string_view line :
+         {"patterns = [\"ping_pong\"]", "access = [\"copy\"]", "capacity = [\"64 KiB\"]",
+          "touch = \"header\"", "pure_spin_on_one_cpu = true", "[[measure]]"})
+        EXPECT_THAT(complaint(std::string(experiment) + std::string(line) + "\n"),
+                    testing::AllOf(testing::StartsWith("11:"),
+                                   HasSubstr(" has no place in the experiment copy-vs-map, "),
+                                   EndsWith("; leave it out")))
+            << line;
+    EXPECT_EQ(complaint(std::string(whole) + "a_a = true\n"),
+              "11:1: a_a is for an experiment; write experiment = \"copy-vs-map\" as well, or "
+              "leave it out");
+    EXPECT_EQ(complaint(std::string(experiment) + "[quick]\nexperiment = \"copy-vs-map\"\n"),
+              "12:1: the experiment is the same with --quick; write it above [quick]");
+    EXPECT_THAT(complaint(std::string(experiment) + "colour = 1\n"),
+                HasSubstr("known: mechanisms, sizes, placements, rounds_max, batch, budget, "
+                          "interval_width_target, experiment, messages_per_mapping, a_a, quick"));
+}
+
+TEST(ExperimentErrors, MissingKeys) {
+    EXPECT_EQ(complaint(experiment_with("messages_per_mapping = [1, 100]", "")),
+              "1:1: messages_per_mapping is missing; write messages_per_mapping = [1, 10, 100]");
+    EXPECT_THAT(complaint(experiment_with("mechanisms = [\"pipe\", \"pipe/spin\"]", "")),
+                HasSubstr("1:1: mechanisms is missing; write "));
+}
+
+TEST(ExperimentErrors, Values) {
+    EXPECT_EQ(complaint(experiment_with("\"copy-vs-map\"", "\"copy-vs-mop\"")),
+              R"(2:14: unknown experiment "copy-vs-mop"; did you mean copy-vs-map?)");
+    EXPECT_EQ(complaint(experiment_with("[1, 100]", "[1, 0]")),
+              "5:28: messages_per_mapping must be between 1 and 1000000");
+    EXPECT_EQ(complaint(experiment_with("[1, 100]", "[1, 1]")),
+              "5:28: messages_per_mapping holds this value twice");
+    EXPECT_EQ(complaint(experiment_with("[1, 100]", "[\"1\"]")),
+              "5:25: messages_per_mapping must be a list of whole numbers, not a string; write "
+              "messages_per_mapping = [1, 10, 100]");
+    EXPECT_EQ(complaint(std::string(experiment) + "a_a = 1\n"),
+              "11:7: a_a must be a boolean, not a whole number; write a_a = true");
+}
+
+TEST(ExperimentErrors, MechanismsThatCannotBeHeldAgainstTheOthers) {
+    EXPECT_EQ(complaint(experiment_with("\"pipe/spin\"", "\"process-vm\"")),
+              "3:23: process-vm spins then sleeps: its time cannot be held against what only "
+              "sleeps or only spins; name others");
+    EXPECT_EQ(complaint(experiment_with("\"pipe/spin\"", "\"eventfd\"")),
+              "3:23: eventfd does not copy; name mechanisms that do");
+    EXPECT_EQ(complaint(experiment_with("\"pipe/spin\"", "\"posix-shm/semaphore\"")),
+              "3:23: posix-shm/semaphore does not copy; name mechanisms that do");
+    EXPECT_EQ(complaint(experiment_with("\"pipe/spin\"", "\"process-vm/*\"")), "");
+}
+
 // ---- mechanisms ----
 
 TEST(MatchMechanisms, NamesAndGlobsInTheCataloguesOrder) {
@@ -494,13 +624,28 @@ TEST(ShippedScenarios, ParseAskAQuestionAndMeasure) {
         for (const bool quick : {false, true}) {
             const Scenario scenario = read_scenario(entry.path(), quick);
             EXPECT_THAT(scenario.question, EndsWith("?")) << entry.path();
-            EXPECT_THAT(cells_of(scenario), Not(IsEmpty())) << entry.path();
+            EXPECT_FALSE(cells_of(scenario).empty() && transfers_of(scenario).empty())
+                << entry.path();
             EXPECT_LT(scenario.batch, scenario.budget) << entry.path();
         }
         names.insert(entry.path().stem());
     }
     for (const std::string name : {"latency", "throughput", "quick"})
         EXPECT_TRUE(names.contains(name)) << name;
+}
+
+TEST(ShippedScenarios, TheAARunComparesTwoHundredTransfers) {
+    const std::vector<Transfer> transfers =
+        transfers_of(read_scenario(find_scenario("a-a"), false));
+    EXPECT_EQ(transfers.size(), 400U);
+    std::size_t twins = 0;
+    for (const Transfer& transfer : transfers) {
+        EXPECT_EQ(reason_to_skip(transfer, 2), std::nullopt);
+        Transfer twin = transfer;
+        twin.arm = "b";
+        twins += transfer.arm == "a" && std::count(transfers.begin(), transfers.end(), twin) == 1;
+    }
+    EXPECT_EQ(twins, 200U);
 }
 
 TEST(ShippedScenarios, QuickIsShorter) {
