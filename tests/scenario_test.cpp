@@ -370,9 +370,13 @@ budget = "60 s"
 interval_width_target = "5 %"
 )";
 
-std::string experiment_with(std::string_view line, std::string_view other) {
-    std::string text(experiment);
-    return text.replace(text.find(line), line.size(), other);
+std::string experiment_with(std::string_view part, std::string_view other) {
+    const std::size_t begin = experiment.find(part);
+    return fmt::format("{}{}{}", experiment.substr(0, begin), other,
+                       experiment.substr(begin + part.size()));
+}
+std::string experiment_and(std::string_view line) {
+    return fmt::format("{}{}\n", experiment, line);
 }
 
 TEST(Experiment, HasItsKeys) {
@@ -380,11 +384,11 @@ TEST(Experiment, HasItsKeys) {
     EXPECT_EQ(scenario.experiment, Experiment::copy_vs_map);
     EXPECT_THAT(scenario.messages_per_mapping, ElementsAre(1U, 100U));
     EXPECT_FALSE(scenario.a_a);
-    EXPECT_TRUE(read(std::string(experiment) + "a_a = true\n").a_a);
+    EXPECT_TRUE(read(experiment_and("a_a = true")).a_a);
     EXPECT_THAT(cells_of(scenario), IsEmpty());
-    EXPECT_THAT(read(std::string(experiment) + "[quick]\nmessages_per_mapping = [10]\n", true)
-                    .messages_per_mapping,
-                ElementsAre(10U));
+    EXPECT_THAT(
+        read(experiment_and("[quick]\nmessages_per_mapping = [10]"), true).messages_per_mapping,
+        ElementsAre(10U));
     EXPECT_EQ(read(whole).experiment, Experiment::cells);
     EXPECT_THAT(transfers_of(read(whole)), IsEmpty());
 }
@@ -407,8 +411,7 @@ TEST(Experiment, SendsByEachWayAsleepAndWhereThereAreTwoCpusSpinning) {
         else
             EXPECT_EQ(transfer.messages_per_mapping, transfer.way == Way::fresh_object ? 1U : 0U);
     }
-    EXPECT_EQ(transfers_of(read(std::string(experiment) + "a_a = true\n")).size(),
-              2 * transfers.size());
+    EXPECT_EQ(transfers_of(read(experiment_and("a_a = true"))).size(), 2 * transfers.size());
 }
 
 TEST(Experiment, SkipsWhatCannotBeMeasured) {
@@ -438,7 +441,7 @@ TEST(ExperimentErrors, KeysThatHaveNoPlace) {
     for (const std::string_view line :
          {"patterns = [\"ping_pong\"]", "access = [\"copy\"]", "capacity = [\"64 KiB\"]",
           "touch = \"header\"", "pure_spin_on_one_cpu = true", "[[measure]]"})
-        EXPECT_THAT(complaint(std::string(experiment) + std::string(line) + "\n"),
+        EXPECT_THAT(complaint(experiment_and(line)),
                     testing::AllOf(testing::StartsWith("11:"),
                                    HasSubstr(" has no place in the experiment copy-vs-map, "),
                                    EndsWith("; leave it out")))
@@ -446,9 +449,9 @@ TEST(ExperimentErrors, KeysThatHaveNoPlace) {
     EXPECT_EQ(complaint(std::string(whole) + "a_a = true\n"),
               "11:1: a_a is for an experiment; write experiment = \"copy-vs-map\" as well, or "
               "leave it out");
-    EXPECT_EQ(complaint(std::string(experiment) + "[quick]\nexperiment = \"copy-vs-map\"\n"),
+    EXPECT_EQ(complaint(experiment_and("[quick]\nexperiment = \"copy-vs-map\"")),
               "12:1: the experiment is the same with --quick; write it above [quick]");
-    EXPECT_THAT(complaint(std::string(experiment) + "colour = 1\n"),
+    EXPECT_THAT(complaint(experiment_and("colour = 1")),
                 HasSubstr("known: mechanisms, sizes, placements, rounds_max, batch, budget, "
                           "interval_width_target, experiment, messages_per_mapping, a_a, quick"));
 }
@@ -470,7 +473,7 @@ TEST(ExperimentErrors, Values) {
     EXPECT_EQ(complaint(experiment_with("[1, 100]", "[\"1\"]")),
               "5:25: messages_per_mapping must be a list of whole numbers, not a string; write "
               "messages_per_mapping = [1, 10, 100]");
-    EXPECT_EQ(complaint(std::string(experiment) + "a_a = 1\n"),
+    EXPECT_EQ(complaint(experiment_and("a_a = 1")),
               "11:7: a_a must be a boolean, not a whole number; write a_a = true");
 }
 
@@ -642,7 +645,7 @@ TEST(ShippedScenarios, TheAARunComparesTwoHundredTransfers) {
     for (const Transfer& transfer : transfers) {
         EXPECT_EQ(reason_to_skip(transfer, 2), std::nullopt);
         Transfer twin = transfer;
-        twin.arm = "b";
+        twin.arm = std::string("b");
         twins += transfer.arm == "a" && std::count(transfers.begin(), transfers.end(), twin) == 1;
     }
     EXPECT_EQ(twins, 200U);
