@@ -173,7 +173,17 @@ def about_text(size_bytes):
     return f"{size_bytes:.0f} B"
 
 
-def interval_text(crossing):
+def interval_of(crossing, ends):
+    """Its two ends; that which lies beyond the sizes measured at the end of what is shown; None if it has none."""
     low, high = crossing.get("low_bytes"), crossing.get("high_bytes")
-    text = about_text(crossing["size_bytes"])
-    return text if low is None or high is None else f"{text} [{about_text(low)}, {about_text(high)}]"
+    if low is None and high is None:
+        return None
+    return ends[0] if low is None else low, ends[1] if high is None else high
+
+
+def interval_text(crossing):
+    """"26 KiB [22 KiB, 31 KiB]"."""
+    if crossing.get("low_bytes") is None and crossing.get("high_bytes") is None:
+        return about_text(crossing["size_bytes"])
+    low, high = ("…" if crossing.get(end) is None else about_text(crossing[end]) for end in ("low_bytes", "high_bytes"))
+    return f"{about_text(crossing['size_bytes'])} [{low}, {high}]"

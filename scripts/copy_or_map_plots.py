@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from copy_or_map_data import (POPULATED, STATES, WAYS, Findings, Line, about_text, estimate, interval_text, remaps,
+from copy_or_map_data import (POPULATED, WAYS, Findings, about_text, estimate, interval_of, interval_text, remaps,
                               thresholds)
 from drawing import INTERVALS, MARGIN, MORE_COLOURS, NothingToDraw, dress, log_axis, put_caption, size_axis
 from results import size_text, time_text
@@ -32,7 +32,11 @@ WHISKERS = INTERVALS.format("Whiskers")
 BANDS = INTERVALS.format("Bands")
 K_NOTE = "k is the number of messages for which a mapping is used before it is made anew."
 PROMISE = {"same_cpu": 0.15, "two_cpus": 0.25}
+UNTOLD = {"undecided": "No crossing can be told", "no_figures": "No figures",
+          "map_in_between": "Mapping is cheaper at sizes in between only"}
 FURTHEST = 1.0  # residuals beyond ±100 % stand at the edge
+LABEL_INCHES, NAME_INCHES = 0.95, 0.76  # of "26 KiB [22 KiB, 31 KiB]" and of "FreeBSD pipe 8 KiB"
+LABEL_BAND = 0.16  # the share of a panel below its lines
 
 
 def pages(found, run):
@@ -113,14 +117,14 @@ def draw_components(axes, findings, place, bars, size, looks):
 def total(findings, run, place):
     """Each line is the time that a message takes, whole: written by the sender, carried or mapped, read and
     checked by the receiver; lower is better. Where the line of a way to map (solid) falls below that of the
-    pipe (dashed, squares), a drop marks the crossing and tells its size with the interval: mapping wins to the
-    right of it, until the lines cross again. Small rings mark crossings with the other copies. Grey verticals
+    pipe (dashed, squares), a drop marks the crossing and tells its size with the interval ("…": an end
+    beyond the sizes measured): mapping wins to the right of it, until the lines cross again. Small rings mark crossings with the other copies. Grey verticals
     are sizes at which others switch; see below."""
     lines = [line for line in findings.lines(place) if findings.measured(place, line)]
     rows = findings.counts(place) or [0]
     kinds = [False, True] if any(POPULATED in line.way for line in lines) else [False]
-    page, panels = small_multiples(len(rows) * len(kinds), columns=len(kinds), width=4.4, height=3.2, left=0.85,
-                                   gap=(0.35, 0.72), legend_width=2.1)
+    page, panels = small_multiples(len(rows) * len(kinds), columns=len(kinds), width=4.4, height=3.0, left=0.85,
+                                   gap=(0.35, 0.6), legend_width=2.1, top=1.28)
     put_titles(page, run, findings, f"Time of a message by its size: {place.label}", (place,))
     for number, axes in enumerate(panels):
         k, populated = rows[number // len(kinds)], kinds[number % len(kinds)]
@@ -129,12 +133,12 @@ def total(findings, run, place):
             and (POPULATED in line.way) == populated]
         how = ", populated (MAP_POPULATE)" if populated else ", page by page" if len(kinds) > 1 else ""
         axes.set_title(f"k = {k}{how}" if k else "no remapping", loc="left", fontsize=9.5, weight="bold",
-                       pad=20 if number < len(kinds) else 6)
+                       pad=31 if number < len(kinds) else 6)
         for line in shown:
             draw_line(axes, findings, place, line, f"|{number}")
         size_axis(axes, findings.sizes)
         axes.set_xlabel("message size" if number >= len(panels) - len(kinds) else "")
-    level_scales(panels, len(kinds))
+    level_scales(panels, len(kinds), band=LABEL_BAND)
     for number, axes in enumerate(panels):
         draw_thresholds(axes, findings.sizes, number < len(kinds))
         draw_drops(axes, findings, place, rows[number // len(kinds)], kinds[number % len(kinds)],
@@ -154,40 +158,71 @@ def draw_line(axes, findings, place, line, suffix=""):
 
 
 def draw_drops(axes, findings, place, k, populated, first):
-    bottom, drops = axes.get_ylim()[0], []
+    bottom, drops, decided = axes.get_ylim()[0], [], []
     for crossing in findings.crossings(place, "measured"):
         way = crossing["way"]
         here = crossing["messages_per_mapping"] == k and (POPULATED in way) == populated if remaps(way) else (
             not populated if way == "persistent" else first and not populated)
         copy = next((line for line in findings.lines(place) if line.mechanism == crossing["copy"]), None)
-        if not here or crossing["state"] != "crosses" or not copy:
+        if not here or not copy:
             continue
-        if not findings.sizes[0] <= crossing["size_bytes"] <= findings.sizes[-1]:
-            continue
-        height = height_at(findings.points(place, copy), crossing["size_bytes"])
         if copy.style == "pipe":
-            drops.append((crossing["size_bytes"], height, crossing))
-        else:
-            axes.plot([crossing["size_bytes"]], [height], marker="o", markersize=7, markerfacecolor="none",
-                      color=style_of(way)[0], markeredgewidth=0.9, linestyle="", zorder=4,
-                      gid=f"ring:{crossing['copy']}|{way}|k={k}")
-    taken = []  # (level, x) of the labels that stand
+            decided.append((way, crossing["state"]))
+        points = findings.points(place, copy)
+        for size in marked_sizes(crossing, findings.sizes):
+            if copy.style == "pipe":
+                drops.append((size, height_at(points, size), crossing))
+            else:
+                axes.plot([size], [height_at(points, size)], marker="o", markersize=7, markerfacecolor="none",
+                          color=style_of(way)[0], markeredgewidth=0.9, linestyle="", zorder=4,
+                          gid=f"ring:{crossing['copy']}|{way}|k={k}")
+    room, taken = LABEL_INCHES * octaves(findings.sizes) / inches_wide(axes), []
     for x, height, crossing in sorted(drops, key=lambda drop: drop[0]):
         colour = style_of(crossing["way"])[0]
         axes.plot([x, x], [height, bottom], color=colour, linestyle=(0, (1, 1.2)), linewidth=1.2, zorder=3.5,
                   gid=f"crossing:{crossing['copy']}|{crossing['way']}|k={k}")
         axes.plot([x], [height], marker="o", markersize=9, markerfacecolor="none", color=colour, zorder=4,
                   markeredgewidth=1.4, linestyle="")
-        low, high = crossing.get("low_bytes"), crossing.get("high_bytes")
-        if low is not None and high is not None:
-            axes.plot([low, high], [bottom] * 2, color=colour, linewidth=4, solid_capstyle="butt", alpha=0.6,
+        main = x == crossing["size_bytes"]
+        interval = interval_of(crossing, axes.get_xlim())
+        if main and interval:
+            axes.plot(interval, [bottom] * 2, color=colour, linewidth=5, solid_capstyle="butt", alpha=0.6,
                       clip_on=False, zorder=3.5)
-        level = next(level for level in range(9) if all(abs(math.log2(x / other)) > 1.0 for at, other in taken
-                                                        if at == level))
-        taken.append((level, x))
-        axes.text(x * 1.06, 0.03 + 0.33 * level, interval_text(crossing), rotation=90, fontsize=6.5, color=colour,
-                  transform=axes.get_xaxis_transform(), va="bottom", ha="left", zorder=6,
-                  bbox={"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 0.6})
+        left = x * 2 ** room > findings.sizes[-1] * 1.5  # no room at the right
+        level = first_level(taken, math.log2(x) - room * left, room)
+        axes.text(x * (0.93 if left else 1.07), 0.045 + 0.055 * level, interval_text(crossing) if main else
+                  about_text(x), fontsize=6.5,
+                  color=colour, transform=axes.get_xaxis_transform(), va="center", ha="right" if left else "left",
+                  zorder=6, bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.4})
+    for height, state, said in ((0.97, "map_always", "below the pipe at every size: "),
+                                (0.915, "copy_always", "above the pipe at every size: ")):
+        ways = [way for way, what in decided if what == state]
+        if ways:
+            axes.text(0.02, height, said + ", ".join(ways), fontsize=6.2, color="0.3", transform=axes.transAxes,
+                      va="top", zorder=6, bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.4})
+
+
+def marked_sizes(crossing, sizes):
+    """All sizes at which the two curves cross; the one that decides is among them."""
+    if crossing["state"] not in ("crosses", "map_in_between"):
+        return []
+    found = {*(crossing.get("all_sizes_bytes") or ()), *([crossing["size_bytes"]] if crossing["size_bytes"] else ())}
+    return sorted(size for size in found if sizes[0] <= size <= sizes[-1])
+
+
+def first_level(taken, start, room):
+    """The lowest at which a label that is `room` octaves long may start, and takes it."""
+    level = next(level for level in range(99) if all(abs(start - other) > room for at, other in taken if at == level))
+    taken.append((level, start))
+    return level
+
+
+def octaves(sizes):
+    return math.log2(sizes[-1] / sizes[0] * 1.5 ** 2)
+
+
+def inches_wide(axes):
+    return axes.get_position().width * axes.figure.get_figwidth()
 
 
 def height_at(points, x):
@@ -200,16 +235,15 @@ def height_at(points, x):
 
 
 def draw_thresholds(axes, sizes, labelled):
-    """Labels over the axes; of two that would overlap, the second is raised."""
-    before = 0
+    """Labels over the axes, raised where they would overlap."""
+    room, taken = NAME_INCHES * octaves(sizes) / inches_wide(axes), []
     for threshold in (each for each in thresholds() if sizes[0] <= each["size_bytes"] <= sizes[-1]):
         x = threshold["size_bytes"]
-        axes.axvline(x, color="0.55", linewidth=0.7, zorder=1, gid=f"threshold:{threshold['name']}")
+        axes.axvline(x, color="0.7", linewidth=0.7, zorder=1, gid=f"threshold:{threshold['name']}")
         if labelled:
-            crowded = before and math.log2(x / before) < 2.9
-            axes.text(x, 1.01 + (0.035 if crowded else 0), f"{threshold['name']} {size_of(threshold)}", fontsize=5.8,
-                      color="0.3", transform=axes.get_xaxis_transform(), ha="center", va="bottom")
-            before = 0 if crowded else x
+            level = first_level(taken, math.log2(x), room)
+            axes.text(x, 1.012 + 0.042 * level, f"{threshold['name']} {size_of(threshold)}", fontsize=5.8,
+                      color="0.35", transform=axes.get_xaxis_transform(), ha="center", va="bottom")
 
 
 def size_of(threshold):
@@ -241,26 +275,26 @@ def cpu(findings, run, place):
         axes.fill_between(x, low, high, color="0.5", alpha=0.25, linewidth=0)
         axes.plot(x, y, color="0.25", linewidth=1.4, gid=f"series:{line.label}|wall")
         cells = findings.measured(place, line)
-        for side, face in (("sender", colour), ("receiver", "white")):
-            points = [(size, (cell["cpu_ns"] or {}).get(side)) for size, cell in cells.items()]
-            points = [(size, ns) for size, ns in points if ns]
-            axes.plot(*(zip(*points) if points else ((), ())), color=colour, marker=marker, markersize=5, linewidth=0.6,
-                      markerfacecolor=face, zorder=4 if side == "receiver" else 3, gid=f"series:{line.label}|{side}")
+        for side, face in (("receiver", "none"), ("sender", colour)):
+            spent = [((cells[size].get("cpu_ns") or {}).get(side) if size in cells else None) or math.nan for size in x]
+            axes.plot(x, spent, color=colour, marker=marker, markersize=7 if side == "receiver" else 4, linewidth=0.6,
+                      markerfacecolor=face, zorder=4, gid=f"series:{line.label}|{side}")
         axes.set_title(line.label, loc="left", fontsize=9.5, weight="bold", color=colour)
         size_axis(axes, findings.sizes)
         axes.set_xlabel("message size" if number >= len(lines) - 3 else "")
     level_scales(panels, 3, "time per message (median)")
     put_legend(page, panels, [
         Line2D([], [], color="0.25", linewidth=1.4, label="time of a message"),
-        Line2D([], [], color="0.25", linewidth=0.6, marker="o", label="CPU time, sender"),
-        Line2D([], [], color="0.25", linewidth=0.6, marker="o", markerfacecolor="white", label="CPU time, receiver")],
+        Line2D([], [], color="0.25", linewidth=0.6, marker="o", markersize=4, label="CPU time, sender"),
+        Line2D([], [], color="0.25", linewidth=0.6, marker="o", markersize=7, markerfacecolor="none",
+               label="CPU time, receiver")],
         3, 2.0)
     caption(page, run, cpu, K_NOTE, BANDS, notes=findings.omissions((place,), lambda line: line in lines))
     return page
 
 
 def has_cpu(findings, place, line):
-    return any(cell.get("cpu_ns") for cell in findings.measured(place, line).values())
+    return any((cell.get("cpu_ns") or {}).get("sender") for cell in findings.measured(place, line).values())
 
 
 def copies_crossed(findings):
@@ -271,12 +305,13 @@ def copies_crossed(findings):
 
 def crossings(findings, run, copy):
     """Each point is the message size from which mapping beats this copy, by how often a mapping is used; lower
-    is better for mapping. Filled: found by measuring whole transfers; hollow: by the model. ∞ is what is never
+    is better for mapping. Small and filled: found by measuring whole transfers; large and hollow: by the model, which
+    agrees where it lies around the other. ∞ is what is never
     mapped anew: measured, the persistent mapping; by the model, the limit of the ways that remap. At the upper
     edge, copying is cheaper at every size; at the lower edge, mapping is."""
     places = [place for place in findings.places
               if any(crossing["copy"].split("/")[0] == copy for crossing in findings.crossings(place))]
-    page, panels = small_multiples(len(places), columns=min(3, len(places)), width=3.5, height=3.6, left=0.85,
+    page, panels = small_multiples(len(places), columns=min(3, len(places)), width=3.9, height=3.8, left=0.85,
                                    gap=(0.3, 0.6), legend_width=2.35)
     put_titles(page, run, findings, f"From which size on mapping beats {copy}, by how often a mapping is used", places)
     counts = sorted({k for place in places for k in findings.counts(place)} or {1})
@@ -293,10 +328,10 @@ def crossings(findings, run, copy):
                      (low, high), untold, place)
         axes.set_title(place.label, loc="left", fontsize=9.5, weight="bold")
         axes.set_yscale("log", base=2)
-        axes.set_ylim(low / 4, high * 4)
-        axes.axhspan(low / 4, low / 1.5, color="0.94", zorder=0)
-        axes.axhspan(high * 1.5, high * 4, color="0.94", zorder=0)
-        for height, said in ((low / 2.45, "mapping cheaper at every size"), (high * 2.45, "copying cheaper at every size")):
+        axes.set_ylim(low / 9, high * 4.2)
+        axes.axhspan(low / 9, low / 1.5, color="0.94", zorder=0)
+        axes.axhspan(high * 1.5, high * 4.2, color="0.94", zorder=0)
+        for height, said in ((low / 6, "mapping cheaper at every size"), (high * 2.9, "copying cheaper at every size")):
             axes.text(0.5, height, said, transform=axes.get_yaxis_transform(), fontsize=6.5, color="0.5", ha="center",
                       va="center", zorder=0.5)
         ticks = findings.sizes[::max(1, len(findings.sizes) // 8)]
@@ -310,9 +345,9 @@ def crossings(findings, run, copy):
         axes.tick_params(labelsize=8, labelleft=number % 3 == 0)
     handles = [Line2D([], [], color=style_of(way)[0], marker=style_of(way)[1], linestyle="", label=way) for way in ways]
     put_legend(page, panels, [*handles,
-                              Line2D([], [], color="0.3", marker="o", linestyle="-", label="measured"),
-                              Line2D([], [], color="0.3", marker="o", markerfacecolor="white", linestyle=(0, (1, 1.5)),
-                                     label="by the model"),
+                              Line2D([], [], color="0.3", marker="o", markersize=5, linewidth=0.9, label="measured"),
+                              Line2D([], [], color="0.3", marker="o", markersize=9, markerfacecolor="none",
+                                     linewidth=0.9, linestyle=(0, (1, 1.5)), label="by the model"),
                               Line2D([], [], color="0.3", linewidth=1, label="95 % interval"),
                               Line2D([], [], color="0.3", linewidth=1, linestyle=(0, (2, 1)),
                                      label="interval, nearly parallel")], min(3, len(places)), 2.35)
@@ -326,22 +361,22 @@ def crossings(findings, run, copy):
 
 
 def draw_way(axes, here, columns, rank, ends, untold, place):
-    """What is measured, and what the model says, beside each other; ways beside each other as well."""
+    """Ways beside each other; what the model says is a larger hollow marker, around what is measured if they agree."""
     way = here[0]["way"]
     colour, marker = style_of(way)
-    for source, shift, face, linestyle in (("measured", -0.03, colour, "-"), ("model", 0.03, "white", (0, (1, 1.5)))):
+    for source, face, size, linestyle in (("measured", colour, 5, "-"), ("model", "none", 9, (0, (1, 1.5)))):
         points = []
         for crossing in (each for each in here if each["source"] == source):
             k = crossing["messages_per_mapping"]
             x = (columns[1] if 1 in columns else 0) if way == "fresh-object" else columns.get(k)
             if x is None:
                 continue
-            x += shift + 0.11 * (rank - (len(WAYS) - 1) / 2)
-            edge = {"map_always": ends[0] / 2, "copy_always": ends[1] * 2}.get(crossing["state"])
+            x += 0.13 * (rank - (len(WAYS) - 1) / 2)
+            edge = {"map_always": ends[0] / 2.3, "copy_always": ends[1] * 1.9}.get(crossing["state"])
             if crossing["state"] == "crosses":
                 points.append((x, crossing["size_bytes"]))
-                interval = crossing.get("low_bytes"), crossing.get("high_bytes")
-                if None not in interval:
+                interval = interval_of(crossing, ends)
+                if interval:
                     axes.vlines(x, *interval, color=colour, linewidth=1, zorder=2,
                                 linestyle=(0, (2, 1)) if crossing.get("nearly_parallel") else "-")
             elif edge:
@@ -349,12 +384,11 @@ def draw_way(axes, here, columns, rank, ends, untold, place):
             else:
                 count = f", k = {k}" if remaps(way) and k else ""
                 why = crossing.get("reason")
-                state = {"undecided": "No crossing can be told", "no_figures": "No figures"}.get(
-                    crossing["state"], crossing["state"])
+                state = UNTOLD.get(crossing["state"], crossing["state"])
                 untold[f"{state}{f' ({why})' if why else ''}"].append(f"{way}{count}, {place.label}, {source}")
         points.sort()
         if points:
-            axes.plot(*zip(*points), color=colour, marker=marker, markersize=6, markerfacecolor=face, linewidth=0.9,
+            axes.plot(*zip(*points), color=colour, marker=marker, markersize=size, markerfacecolor=face, linewidth=0.9,
                       linestyle=linestyle, zorder=3, gid=f"series:{way}|{place.stem}|{source}")
 
 
@@ -372,6 +406,9 @@ def residuals(findings, run):
                                    legend_width=2.2)
     put_titles(page, run, findings, "How far the model is off", places)
     styles, unmodelled = [], defaultdict(set)
+    furthest = max(0.4, min(FURTHEST, max(abs(cell["residual"]) for place in places for line in findings.lines(place)
+                                          for cell in findings.measured(place, line).values()
+                                          if is_number(cell.get("residual")))))
     for number, (axes, place) in enumerate(zip(panels, places)):
         size_axis(axes, findings.sizes)
         promised = PROMISE.get(place.placement, 0.25)
@@ -386,8 +423,8 @@ def residuals(findings, run):
             for cell in findings.measured(place, line).values():
                 if (cell["model"] or {}).get("missing"):
                     unmodelled[cell["model"]["missing"]].add(line.name)
-        axes.set_ylim(-FURTHEST * 1.08, FURTHEST * 1.08)
-        axes.yaxis.set_major_locator(FixedLocator((-1, -0.5, -0.25, -0.15, 0, 0.15, 0.25, 0.5, 1)))
+        axes.set_ylim(-furthest * 1.08, furthest * 1.08)
+        axes.yaxis.set_major_locator(FixedLocator((-1, -0.75, -0.5, -0.25, -0.15, 0, 0.15, 0.25, 0.5, 0.75, 1)))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:+.0%}".replace("%", " %") if share else "0"))
         axes.set_title(f"{place.label}: {agreement(findings, place)}", loc="left", fontsize=9.5, weight="bold")
         axes.set_ylabel("(model − measured) / measured", fontsize=8)
@@ -442,9 +479,9 @@ def line_handles(findings, lines):
         Line2D([], [], color="0.55", linewidth=0.7, label="where others switch")]
 
 
-def small_multiples(count, columns, width, height, left, gap, legend_width):
+def small_multiples(count, columns, width, height, left, gap, legend_width, top=0.95):
     """Panels in rows, all in inches, with room for the titles above and for a legend at the right."""
-    rows, top = -(-count // columns), 0.95
+    rows = -(-count // columns)
     size = (left + columns * (width + gap[0]) + legend_width, MARGIN + rows * (height + gap[1]) - gap[1] + top)
     page = Figure(figsize=size)
     panels = []
@@ -458,26 +495,28 @@ def small_multiples(count, columns, width, height, left, gap, legend_width):
     return page, panels
 
 
-def level_scales(panels, columns, label="time of a message (median)"):
-    """One scale of time for all, labelled at the left."""
-    low = min(axes.dataLim.ymin for axes in panels)
-    high = max(axes.dataLim.ymax for axes in panels)
+def level_scales(panels, columns, label="time of a message (median)", band=0.0):
+    """One scale of time for all, labelled at the left; a share of each panel stays free below the lines."""
+    low = min(axes.dataLim.ymin for axes in panels) / 1.6
+    high = max(axes.dataLim.ymax for axes in panels) * (4 if band else 1.6)
+    low /= (high / low) ** (band / (1 - band))
     for number, axes in enumerate(panels):
         axes.set_yscale("log")
-        axes.set_ylim(low / 1.6, high * 1.6)
+        axes.set_ylim(low, high)
         log_axis(axes, time_text, "" if number % columns else label)
-        axes.set_ylim(low / 1.6, high * 1.6)
+        axes.set_ylim(low, high)
         axes.tick_params(axis="y", labelleft=number % columns == 0)
         axes.yaxis.label.set_fontsize(8.5)
 
 
 def put_titles(page, run, findings, title, places):
     context = run.context
-    cpus = [f"{place.placement}: {'/'.join(map(str, dict.fromkeys(named)))}" for place in places
-            if (named := (context.get("cpus") or {}).get(place.placement))]
+    named = context.get("cpus") or {}
+    cpus = dict.fromkeys("/".join(map(str, dict.fromkeys(named[place.placement]))) for place in places
+                         if named.get(place.placement))
     machine = [context.get("host"), context.get("cpu_model"),
                context.get("hypervisor") and f"{context['hypervisor']} guest",
-               cpus and f"CPUs {', '.join(dict.fromkeys(cpus)).replace('_', ' ')}", f"n = {findings.pairs(places)}"]
+               cpus and f"CPU {' and '.join(cpus)}", f"n = {findings.pairs(places)}"]
     width, height = page.get_size_inches()
     page.text(0.1 / width, (height - 0.28) / height, title, fontsize=12, weight="bold")
     page.text(0.1 / width, (height - 0.48) / height, "  ·  ".join(filter(None, machine)), fontsize=8.5)
