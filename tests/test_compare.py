@@ -1,4 +1,5 @@
 """scripts/compare.py on runs that agree, that do not, and that cannot be compared."""
+import copy
 import json
 import os
 import pathlib
@@ -6,6 +7,8 @@ import random
 import subprocess
 import tempfile
 import unittest
+
+import copy_or_map_sample as sample
 
 ROOT = pathlib.Path(os.environ["IPCLAB_SOURCE_DIR"])
 
@@ -73,6 +76,76 @@ class Compare(unittest.TestCase):
         self.assertEqual(done.returncode, 2)
         self.assertIn("run.jsonl", done.stderr)
         self.assertEqual(done.stderr.count("\n"), 1)
+
+
+class Crossings(unittest.TestCase):
+    """Of two runs of copy-vs-map; the second is the first with a change."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+        self.first = {"schema": 1, "transfers": [], "crossings": [
+            crossing for crossing in sample.found()["crossings"]
+            if crossing["placement"] == "same_cpu" and crossing["copy"] == "pipe"]}
+
+    def find(self, found, way, k):
+        return next(crossing for crossing in found["crossings"] if crossing["way"] == way
+                    and crossing["messages_per_mapping"] == k and crossing["source"] == "measured")
+
+    def compare(self, second):
+        folders = []
+        for found in (self.first, second):
+            folder = pathlib.Path(tempfile.mkdtemp(dir=self.folder))
+            folders.append(folder)
+            lines = (sample.CONTEXT, sample.cost_row(1), sample.END)
+            (folder / "run.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+            (folder / "copy-or-map.json").write_text(json.dumps(found))
+        done = subprocess.run([ROOT / "scripts" / "compare.py", *folders], capture_output=True, text=True)
+        return done.returncode, done.stdout + done.stderr
+
+    def changed(self, way, k, **changes):
+        second = copy.deepcopy(self.first)
+        self.find(second, way, k).update(changes)
+        return self.compare(second)
+
+    def test_the_same_crossings_agree_also_where_mapping_or_copying_always_wins(self):
+        status, said = self.compare(self.first)
+        self.assertEqual(status, 0)
+        self.assertRegex(said, r"^of \d+ crossings, 100 % agree; \d+ cannot be told\n$")
+
+    def test_intervals_that_overlap_agree_and_others_are_named_with_both(self):
+        size = self.find(self.first, "receiver-remaps", 1)["size_bytes"]
+        status, said = self.changed("receiver-remaps", 1, size_bytes=1.3 * size, low_bytes=1.19 * size,
+                                    high_bytes=1.5 * size)
+        self.assertIn("100 % agree", said)
+        status, said = self.changed("receiver-remaps", 1, size_bytes=1.4 * size, low_bytes=1.3 * size,
+                                    high_bytes=1.5 * size)
+        self.assertEqual(status, 0)
+        self.assertIn("pipe and receiver-remaps k=1 same_cpu sleeps: 26 KiB [22 KiB, 31 KiB] and "
+                      "36 KiB [34 KiB, 39 KiB]\n", said)
+        self.assertNotIn("100 % agree", said)
+
+    def test_nearly_parallel_curves_may_cross_a_factor_of_one_and_a_half_apart(self):
+        size = self.find(self.first, "receiver-remaps", 1)["size_bytes"]
+        apart = {"low_bytes": 1.4 * size, "high_bytes": 1.7 * size, "nearly_parallel": True}
+        self.assertIn("100 % agree", self.changed("receiver-remaps", 1, size_bytes=1.49 * size, **apart)[1])
+        self.assertIn("nearly parallel", self.changed("receiver-remaps", 1, size_bytes=1.6 * size, **apart)[1])
+
+    def test_always_agrees_with_an_interval_that_is_open_at_that_end(self):
+        changes = {"state": "crosses", "size_bytes": 70.0, "high_bytes": 90.0, "all_sizes_bytes": [70.0]}
+        self.assertIn("100 % agree", self.changed("persistent", 0, **changes)[1])
+        self.assertIn("pipe and persistent same_cpu sleeps: map always and 70 B [66 B, 90 B]",
+                      self.changed("persistent", 0, low_bytes=66.0, **changes)[1])
+
+    def test_without_an_interval_or_figures_nothing_is_told(self):
+        self.assertIn("100 % agree", self.changed("receiver-remaps", 1, size_bytes=1e6, low_bytes=None,
+                                                  high_bytes=None)[1])
+        self.assertIn("100 % agree", self.changed("receiver-remaps", 1, state="undecided", size_bytes=None)[1])
+
+    def test_mapping_that_wins_in_between_only_is_another_finding(self):
+        self.assertIn("26 KiB [22 KiB, 31 KiB] and map in between",
+                      self.changed("receiver-remaps", 1, state="map_in_between", size_bytes=None)[1])
 
 
 if __name__ == "__main__":
