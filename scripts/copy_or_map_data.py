@@ -164,6 +164,12 @@ def thresholds():
                   key=lambda each: each["size_bytes"])
 
 
+def threshold_text(threshold):
+    """10 kB is not 9.8 KiB to those who wrote "around 10 KB"."""
+    size = threshold["size_bytes"]
+    return f"{size // 1000} kB" if size % 1000 == 0 else size_text(size)
+
+
 def about_text(size_bytes):
     """A size that is no round number, to two digits or three: "47 KiB", "2.1 KiB", "840 B"."""
     for unit, scale in (("MiB", 1 << 20), ("KiB", 1 << 10)):

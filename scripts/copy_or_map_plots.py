@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from copy_or_map_data import (POPULATED, WAYS, Findings, about_text, estimate, interval_of, interval_text, remaps,
-                              thresholds)
+                              threshold_text, thresholds)
 from drawing import INTERVALS, MARGIN, MORE_COLOURS, NothingToDraw, dress, log_axis, put_caption, size_axis
 from results import size_text, time_text
 
@@ -242,18 +242,12 @@ def draw_thresholds(axes, sizes, labelled):
         axes.axvline(x, color="0.7", linewidth=0.7, zorder=1, gid=f"threshold:{threshold['name']}")
         if labelled:
             level = first_level(taken, math.log2(x), room)
-            axes.text(x, 1.012 + 0.042 * level, f"{threshold['name']} {size_of(threshold)}", fontsize=5.8,
+            axes.text(x, 1.012 + 0.042 * level, f"{threshold['name']} {threshold_text(threshold)}", fontsize=5.8,
                       color="0.35", transform=axes.get_xaxis_transform(), ha="center", va="bottom")
 
 
-def size_of(threshold):
-    """10 kB is not 9.8 KiB to those who wrote "around 10 KB"."""
-    size = threshold["size_bytes"]
-    return f"{size // 1000} kB" if size % 1000 == 0 else size_text(size)
-
-
 def sources(sizes):
-    told = [f"{each['name']}, {size_of(each)}: {each['switches']} ({each['source']})" for each in thresholds()
+    told = [f"{each['name']}, {threshold_text(each)}: {each['switches']} ({each['source']})" for each in thresholds()
             if sizes[0] <= each["size_bytes"] <= sizes[-1]]
     return f"Where others switch. {'. '.join(told)}." if told else ""
 
