@@ -103,7 +103,8 @@ class Findings:
         if not counted:
             return "no process pair"
         few, many = min(counted), max(counted)
-        return f"{many} process pairs" if few == many else f"{few} to {many} process pairs"
+        count = f"{many}" if few == many else f"{few} to {many}"
+        return f"{count} process pair{'s' if many > 1 else ''}"
 
     def omissions(self, places, wanted=lambda line: True):
         """Sentences: which transfers have no figure that counts, and why."""

@@ -70,7 +70,8 @@ def parts(found, folder, page):
                              if (folder / "plots" / f"copy-or-map-{plot}.png").exists())
            for name, plots in PICTURES.items()}
     return out | {"sentences": sentences(found), "crossings": crossings(findings), "agreement": agreement(found),
-                  "costs": main_costs(costs), "wake-ups": wake_ups(costs), "surprises": surprises(findings, costs)}
+                  "costs": main_costs(costs), "wake-ups": wake_ups(costs), "surprises": surprises(findings, costs),
+                  "explanations": explanations(found)}
 
 
 def picture(plot, title, folder, page):
@@ -133,8 +134,14 @@ def agreement(found):
         allowed = "within 15 % of the measured time" if placement == "same_cpu" else (
             "within 25 % of the measured time, or inside its interval")
         share = f" ({each['share']:.0%})".replace("%", " %") if cells else ""
-        out.append(f"- On {PLACES.get(placement, placement)}: {within} of {cells} transfers{share} are {allowed}.")
+        rest = f" {each['without_model']} more have no model." if each.get("without_model") else ""
+        out.append(f"- On {PLACES.get(placement, placement)}: {within} of {cells} transfers{share} are {allowed}.{rest}")
     return "\n".join(out)
+
+
+def explanations(found):
+    """Each cost's, in the paragraph that its source gives it."""
+    return "\n\n".join(f"`{name}`\n: {text}" for name, text in found["explanations"].items())
 
 
 def main_costs(costs):

@@ -22,7 +22,7 @@ STYLES = {"pipe": ("#D55E00", "s"), "unix-stream": ("#E69F00", "D"), "sysv-mq": 
           "fresh-object": ("#999999", "h")}
 OTHER_STYLES = (("#B22222", "p"), ("#00A0A0", "*"), ("#7F6000", "d"), ("#004D40", "H"))
 TERMS = {"fill": ("#D9D9D9", ""), "copy in": ("#D55E00", ""), "copy out": ("#E69F00", ""),
-         "check": ("#A6A6A6", ""), "wake-up": ("#0072B2", ""), "further rounds": ("#56B4E9", ""),
+         "check": ("#A6A6A6", ""), "wake-up": ("#0072B2", ""), "wake-ups of further rounds": ("#56B4E9", ""),
          "map": ("#009E73", ""), "first touch": ("#CC79A7", ""), "unmap": ("#8A6D00", ""),
          "map there": ("#009E73", "////"), "first touch there": ("#CC79A7", "////"),
          "unmap there": ("#8A6D00", "////"), "make the object": ("#5D3A9B", ""),
@@ -67,8 +67,9 @@ def components(findings, run, place):
         raise NothingToDraw("no transfer here has a model")
     looks = dict(zip((name for name in names if name not in TERMS), zip(MORE_COLOURS, [".."] * len(names)))) | TERMS
     names.sort(key=lambda name: list(looks).index(name))
-    page, panels = small_multiples(len(sizes), columns=3, width=2.9, height=0.24 * len(bars) + 0.25, left=1.95,
-                                   gap=(0.4, 0.62), legend_width=1.75)
+    height = max(0.24 * len(bars) + 0.25, 0.19 * (len(names) + 1) / -(-len(sizes) // 3))  # room for the legend
+    page, panels = small_multiples(len(sizes), columns=3, width=2.9, height=height, left=1.95, gap=(0.4, 0.62),
+                                   legend_width=2.0)
     put_titles(page, run, findings, f"What a message's time is made of: {place.label}", (place,))
     for number, (axes, size) in enumerate(zip(panels, sizes)):
         draw_components(axes, findings, place, bars, size, looks)
@@ -78,7 +79,7 @@ def components(findings, run, place):
     handles = [Patch(facecolor=looks[name][0], hatch=looks[name][1], edgecolor="white", linewidth=0, label=name)
                for name in names]
     put_legend(page, panels, [*handles, Line2D([], [], color="black", marker="D", markersize=5,
-                                               markerfacecolor="white", label="measured, whole")], 3, 1.75)
+                                               markerfacecolor="white", label="measured, whole")], 3, 2.0)
     caption(page, run, components, K_NOTE if any(remaps(line.way) for line in bars) else "", WHISKERS,
             notes=findings.omissions((place,), lambda line: line in bars))
     return page
@@ -405,6 +406,7 @@ def residuals(findings, run):
                                           if is_number(cell.get("residual")))))
     for number, (axes, place) in enumerate(zip(panels, places)):
         size_axis(axes, findings.sizes)
+        axes.set_xlim(findings.sizes[0] / 2.4, findings.sizes[-1] * 2.4)
         promised = PROMISE.get(place.placement, 0.25)
         axes.axhspan(-promised, promised, color="#009E73", alpha=0.10, linewidth=0, zorder=0)
         if promised > 0.15:
@@ -433,7 +435,8 @@ def residuals(findings, run):
 
 def draw_residuals(axes, findings, place, line, names):
     colour, marker = style_of(line.style)
-    spread = 2 ** (0.085 * (names.index(line.style) - (len(names) - 1) / 2))
+    gap = min((math.log2(b / a) for a, b in zip(findings.sizes, findings.sizes[1:])), default=2)
+    spread = 2 ** (0.7 * min(gap, 2) / len(names) * (names.index(line.style) - (len(names) - 1) / 2))
     for within in (True, False):
         points = [(size * spread, max(-FURTHEST, min(FURTHEST, cell["residual"])))
                   for size, cell in findings.measured(place, line).items()

@@ -34,7 +34,7 @@ def terms(way, mechanism, place, k, size):
         parts += [("copy in", base / 2 + byte * size / 2, "send", cost), ("copy out", base / 2 + byte * size / 2, "hand_over", cost)]
         rounds = math.ceil((size + 8) / 65536)
         if mechanism.startswith("pipe") and rounds > 1:
-            parts.append(("further rounds", 300 * (rounds - 1), "hand_over", "wake-up/pipe"))
+            parts.append(("wake-ups of further rounds", 300 * (rounds - 1), "hand_over", "wake-up/pipe"))
     elif way == "fresh-object":
         parts += [(name, base + byte * size, "prepare", "fresh/object") for name, base, byte in (
             ("make the object", 4000, 0.1), ("map", 2000, 0), ("first touch", 1500, 0.5),
