@@ -175,6 +175,19 @@ std::string format_size(std::uint64_t bytes) {
     return fmt::format("{} {}", bytes / largest->factor, largest->name);
 }
 
+std::string format_size_about(double bytes) {
+    const auto rounded = [](double value) {
+        if (value <= 0) return 0.0;
+        const double step = std::pow(10, std::floor(std::log10(value)) - 1);
+        return std::round(value / step) * step;
+    };
+    const Unit* largest = &size_units[0];
+    for (const Unit& unit : size_units)
+        if (rounded(bytes / static_cast<double>(unit.factor)) >= 1) largest = &unit;
+    return fmt::format("{:.6g} {}", rounded(bytes / static_cast<double>(largest->factor)),
+                       largest->name);
+}
+
 std::string format_time_ns(double time_ns) {
     constexpr std::array<std::string_view, 4> units{"ns", "µs", "ms", "s"};
     return three_digits(time_ns, units);

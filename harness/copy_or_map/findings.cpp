@@ -44,9 +44,6 @@ std::string reason_of(CellState state, const std::vector<std::string>& reasons) 
     return state == CellState::failed || state == CellState::skipped ? joined(reasons) : "";
 }
 
-/// One value per round: of several attempts that count (all of them disturbed), the last.
-using ByRound = std::map<int, double>;
-
 Estimate estimate_of(const ByRound& by_round) {
     std::vector<double> values;
     values.reserve(by_round.size());
@@ -108,7 +105,7 @@ void find_cost(const std::vector<const RecordedCost*>& rows, const std::string& 
         finding.figure = figure;
         finding.state = counting.state;
         finding.reason = reason_of(counting.state, counting.reasons);
-        ByRound by_round_ns;
+        ByRound by_round_ns;  // of several attempts that count (all of them disturbed), the last
         for (const RecordedCost* row : counting.rows)
             if (const auto value = row->figures_ns.find(figure); value != row->figures_ns.end())
                 by_round_ns[rounds.of(*row)] = value->second;
@@ -198,6 +195,9 @@ CopyOrMap find_copy_or_map(const std::vector<RecordedCost>& costs,
             find_transfer(rows, placements_found.at(placement).distance, rounds));
         lay_model_over(found.transfers.back(), known);
     }
+    found.crossings = find_crossings(found.transfers, known);
+    found.agreements = find_agreements(found.transfers);
+    found.false_alarms = find_false_alarms(found.transfers);
     return found;
 }
 

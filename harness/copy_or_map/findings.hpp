@@ -2,11 +2,11 @@
 // copying and mapping cross. Derived from run.jsonl, and from nothing else.
 #pragma once
 
+#include "harness/copy_or_map/comparison.hpp"
 #include "harness/copy_or_map/transfer.hpp"
 #include "harness/costs/cost.hpp"
 #include "harness/summary.hpp"
 
-#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -48,7 +48,7 @@ struct TransferFinding {
     Transfer transfer;
     CellState state = CellState::measured;
     std::string reason;
-    std::map<int, double> by_round_ns;  ///< the pairs that count, by their round
+    ByRound by_round_ns;  ///< the pairs that count
     Estimate transfer_ns;
     std::array<double, phases.size()> phases_ns{};  ///< medians over the pairs
     std::array<double, 2> cpu_ns{};                 ///< per message: of the sender, of the receiver

@@ -1,4 +1,5 @@
 #include "harness/copy_or_map/copy_or_map.hpp"
+#include "harness/copy_or_map/sentences.hpp"
 
 namespace ipclab {
 namespace {
@@ -95,6 +96,55 @@ Json json_of(const TransferFinding& finding) {
     return json;
 }
 
+Json json_of(const CrossingFinding& finding) {
+    const Crossing& crossing = finding.crossing;
+    const auto or_null = [](const auto& value) { return value ? Json(*value) : Json(nullptr); };
+    return {{"placement", ipclab::name_of(finding.place.placement)},
+            {"waiting", ipclab::name_of(finding.place.waiting)},
+            {"copy", finding.copy},
+            {"way", ipclab::name_of(finding.way)},
+            {"messages_per_mapping", or_null(finding.messages_per_mapping)},
+            {"source", finding.from_model ? "model" : "measured"},
+            {"state", ipclab::name_of(crossing.state)},
+            {"size_bytes",
+             crossing.state == CrossingState::crosses ? Json(crossing.size_bytes) : Json(nullptr)},
+            {"low_bytes", or_null(crossing.low_bytes)},
+            {"high_bytes", or_null(crossing.high_bytes)},
+            {"all_sizes_bytes", crossing.all_sizes_bytes},
+            {"nearly_parallel", crossing.nearly_parallel},
+            {"reason", text_or_null(finding.reason)}};
+}
+
+Json json_of(const Agreement& agreement) {
+    const auto cells = static_cast<double>(agreement.cells);
+    return {{"placement", ipclab::name_of(agreement.placement)},
+            {"cells", agreement.cells},
+            {"within", agreement.within},
+            {"share", agreement.cells == 0 ? Json(nullptr)
+                                           : Json(static_cast<double>(agreement.within) / cells)},
+            {"misses", agreement.misses},
+            {"without_model", agreement.without_model}};
+}
+
+Json json_of(const FalseAlarms& found) {
+    Json alarms = Json::array();
+    for (const auto& [transfer, comparison] : found.alarms)
+        alarms.push_back({{"way", ipclab::name_of(transfer.way)},
+                          {"mechanism", text_or_null(transfer.mechanism)},
+                          {"waiting", ipclab::name_of(transfer.waiting)},
+                          {"placement", ipclab::name_of(transfer.placement)},
+                          {"messages_per_mapping", transfer.messages_per_mapping},
+                          {"size_bytes", transfer.size_bytes},
+                          {"ratio", comparison.ratio},
+                          {"low", comparison.interval->low},
+                          {"high", comparison.interval->high}});
+    return {{"comparisons", found.comparisons},
+            {"false_alarms", found.false_alarms},
+            {"allowed", found.allowed},
+            {"too_few_pairs", found.too_few_pairs},
+            {"alarms", std::move(alarms)}};
+}
+
 }  // namespace
 
 Json copy_or_map_json(const CopyOrMap& found) {
@@ -114,9 +164,12 @@ Json copy_or_map_json(const CopyOrMap& found) {
         explanations[entry.facts.name] = entry.facts.explanation;
     Json& transfers = json["transfers"] = Json::array();
     for (const TransferFinding& finding : found.transfers) transfers.push_back(json_of(finding));
-    for (const char* const later : {"crossings", "agreement", "sentences"})
-        json[later] = Json::array();
-    json["a_a"] = nullptr;
+    Json& crossings = json["crossings"] = Json::array();
+    for (const CrossingFinding& finding : found.crossings) crossings.push_back(json_of(finding));
+    Json& agreements = json["agreement"] = Json::array();
+    for (const Agreement& agreement : found.agreements) agreements.push_back(json_of(agreement));
+    json["sentences"] = sentences_of(found);
+    json["a_a"] = found.false_alarms ? json_of(*found.false_alarms) : Json(nullptr);
     return json;
 }
 
