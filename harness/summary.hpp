@@ -172,7 +172,8 @@ nlohmann::ordered_json benchmark_json(const Summary& summary);
 /// costs or transfers copy-or-map.json as well), each whole or not at all. Throws RunFileError.
 void write_summaries(const std::filesystem::path& results);
 
-/// Prints the table of run.jsonl in the folder. Returns the program's exit status, 0. Throws
+/// Prints the table of run.jsonl in the folder, and derives copy-or-map.json anew where the run has
+/// what it takes. Returns the program's exit status, 0. Throws
 /// RunFileError, one line that says what to name instead.
 int print_report(const std::filesystem::path& results);
 

@@ -50,18 +50,29 @@ void write_whole(const fs::path& file, std::string_view text) {
     if (error) fail(error);
 }
 
+void write_copy_or_map(const fs::path& results, const Summary& summary) {
+    write_whole(results / "copy-or-map.json", text_of(copy_or_map_json(*summary.copy_or_map)));
+}
+
 }  // namespace
 
 void write_summaries(const fs::path& results) {
     const Summary summary = summary_of(results);
     write_whole(results / "summary.json", text_of(benchmark_json(summary)));
-    if (summary.copy_or_map)
-        write_whole(results / "copy-or-map.json", text_of(copy_or_map_json(*summary.copy_or_map)));
+    if (summary.copy_or_map) write_copy_or_map(results, summary);
     write_whole(results / "summary.md", markdown_table(summary));
 }
 
 int print_report(const fs::path& results) {
-    fmt::print("{}", terminal_table(summary_of(results)));
+    const Summary summary = summary_of(results);
+    if (summary.copy_or_map && fs::is_directory(results)) {
+        try {
+            write_copy_or_map(results, summary);
+        } catch (const RunFileError& error) {  // the report is no worse for it
+            fmt::print(stderr, "{}\n", error.what());
+        }
+    }
+    fmt::print("{}", terminal_table(summary));
     return 0;
 }
 

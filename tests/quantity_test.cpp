@@ -134,7 +134,7 @@ TEST(FormatSizeAbout, HasTwoDigits) {
     EXPECT_EQ(format_size_about(2'090), "2 KiB");
     EXPECT_EQ(format_size_about(1'363'148), "1.3 MiB");
     EXPECT_EQ(format_size_about(135'000), "130 KiB");
-    EXPECT_EQ(format_size_about(1023), "1000 B");
+    EXPECT_EQ(format_size_about(1023), "1 KiB");
     EXPECT_EQ(format_size_about(64), "64 B");
     EXPECT_EQ(format_size_about(64.0 * 1024 * 1024), "64 MiB");
 }

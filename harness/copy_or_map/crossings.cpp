@@ -77,6 +77,11 @@ std::string why_none(const Measured& copy, const Measured& map) {
     return "fewer than two sizes have figures of both";
 }
 
+std::string why_not_modelled(const Crossing& crossing) {
+    return crossing.state == CrossingState::no_figures ? std::string("costs are missing")
+                                                       : std::string();
+}
+
 void add_crossings(Curves& curves, const Series& copy, const Series& map,
                    std::vector<CrossingFinding>& found) {
     CrossingFinding finding{.place = std::get<Place>(map),
@@ -95,7 +100,7 @@ void add_crossings(Curves& curves, const Series& copy, const Series& map,
 
     finding.from_model = true;
     finding.crossing = find_crossing(curves.modelled(copy), curves.modelled(map));
-    finding.reason = finding.crossing.state == CrossingState::no_figures ? "costs are missing" : "";
+    finding.reason = why_not_modelled(finding.crossing);
     found.push_back(finding);
 }
 
@@ -104,14 +109,13 @@ void add_limit(Curves& curves, const Series& copy, Series map,
                std::vector<CrossingFinding>& found) {
     std::get<std::uint64_t>(map) = very_many_messages;
     const Crossing crossing = find_crossing(curves.modelled(copy), curves.modelled(map));
-    found.push_back(
-        {.place = std::get<Place>(map),
-         .copy = std::get<std::string>(copy),
-         .way = std::get<Way>(map),
-         .messages_per_mapping = std::nullopt,
-         .from_model = true,
-         .crossing = crossing,
-         .reason = crossing.state == CrossingState::no_figures ? "costs are missing" : ""});
+    found.push_back({.place = std::get<Place>(map),
+                     .copy = std::get<std::string>(copy),
+                     .way = std::get<Way>(map),
+                     .messages_per_mapping = std::nullopt,
+                     .from_model = true,
+                     .crossing = crossing,
+                     .reason = why_not_modelled(crossing)});
 }
 
 }  // namespace
@@ -175,7 +179,7 @@ std::optional<FalseAlarms> find_false_alarms(const std::vector<TransferFinding>&
         if (a.transfer.arm != "a") continue;
         has_arms = true;
         Transfer other = a.transfer;
-        other.arm = "b";
+        other.arm = std::string("b");
         const auto b =
             std::find_if(transfers.begin(), transfers.end(),
                          [&](const TransferFinding& finding) { return finding.transfer == other; });

@@ -28,6 +28,17 @@ std::string all_sizes(const Crossing& crossing) {
                        format_size(crossing.largest_bytes));
 }
 
+/// Of what is always so, as far as its interval says otherwise.
+std::string certainty(const Crossing& crossing) {
+    if (crossing.sure || !crossing.has_interval) return {};
+    const bool map = crossing.state == CrossingState::map_always;
+    const auto& end_bytes = map ? crossing.high_bytes : crossing.low_bytes;
+    if (!end_bytes) return ", though not for certain";
+    const std::string size = format_size_about(*end_bytes);
+    return map ? fmt::format(", for certain from {} on", size)
+               : fmt::format(", for certain below {}", size);
+}
+
 /// The sizes between which mapping is cheaper, where it is not at the largest.
 std::string in_between(const std::vector<double>& sizes_bytes) {
     Strings parts;
@@ -200,6 +211,7 @@ std::string interval_in_words(const Crossing& crossing) {
 }
 
 std::string predicate_of(const Crossing& crossing) {
+    const std::string up_to = fmt::format("up to {}", format_size(crossing.largest_bytes));
     switch (crossing.state) {
     case CrossingState::crosses: {
         const std::string interval = interval_in_words(crossing);
@@ -208,18 +220,9 @@ std::string predicate_of(const Crossing& crossing) {
             format_size_about(crossing.size_bytes), interval.empty() ? "" : " ", interval);
     }
     case CrossingState::map_always:
-        if (crossing.sure || !crossing.has_interval)
-            return fmt::format("wins at every size {}", all_sizes(crossing));
-        if (crossing.high_bytes)
-            return fmt::format("wins at every size {}, for certain from {} on", all_sizes(crossing),
-                               format_size_about(*crossing.high_bytes));
-        return fmt::format("wins at every size {}, though not for certain", all_sizes(crossing));
+        return fmt::format("wins at every size {}{}", up_to, certainty(crossing));
     case CrossingState::copy_always:
-        if (crossing.sure || !crossing.has_interval) return "never wins";
-        if (crossing.low_bytes)
-            return fmt::format("never wins, for certain below {}",
-                               format_size_about(*crossing.low_bytes));
-        return "never wins, though not for certain";
+        return fmt::format("never wins {}{}", up_to, certainty(crossing));
     case CrossingState::map_in_between:
         return fmt::format("wins only {}", in_between(crossing.all_sizes_bytes));
     case CrossingState::undecided:
