@@ -6,6 +6,7 @@
 #pragma once
 
 #include "harness/cell.hpp"
+#include "harness/message_buffer.hpp"
 #include "harness/pattern.hpp"
 #include "harness/stamped.hpp"
 #include "mechanisms/os/cpu_distance.hpp"
@@ -136,7 +137,7 @@ class Player {
     Scratch scratch(std::size_t size_bytes) {
         out_.resize(size_bytes);
         in_.resize(size_bytes);
-        return {out_, in_};
+        return {out_.bytes(), in_.bytes()};
     }
 
     /// A leg of a pattern over any endpoint. The messages of a life cycle go one way.
@@ -190,8 +191,8 @@ class Player {
     std::int64_t step_began_ns_ = 0;
     std::int64_t faults_before_attach_ = 0;
     bool answered_ = false;
-    std::vector<std::byte> out_;
-    std::vector<std::byte> in_;
+    MessageBuffer out_;
+    MessageBuffer in_;
 };
 
 }  // namespace ipclab

@@ -110,6 +110,20 @@ class LeakyConduit {
     std::array<Way, 2> ways_{Way{pipe_.from(Side::initiator)}, Way{pipe_.from(Side::responder)}};
 };
 
+TEST(MessageBuffer, LiesAtTheSamePlaceInItsPageAtEverySize) {
+    MessageBuffer one;
+    MessageBuffer other;
+    other.resize(100);
+    const auto place = [](const MessageBuffer& buffer) {
+        return reinterpret_cast<std::uintptr_t>(buffer.bytes().data()) % page_bytes();
+    };
+    for (const std::size_t size : {std::size_t{1}, std::size_t{4096}, std::size_t{1} << 20}) {
+        one.resize(size);
+        EXPECT_EQ(one.bytes().size(), size);
+        EXPECT_EQ(place(one), place(other));
+    }
+}
+
 TEST(KernelCopyOfALeakyPipe, Fails) {
     KernelCopy<LeakyConduit> cost({.cost = "kernel-copy/pipe", .size_bytes = 100'000});
     SessionMemory memory;

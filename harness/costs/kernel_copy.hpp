@@ -3,6 +3,7 @@
 
 #include "harness/costs/conduit.hpp"
 #include "harness/costs/cost.hpp"
+#include "harness/message_buffer.hpp"
 #include "harness/payload.hpp"
 
 namespace ipclab {
@@ -58,8 +59,8 @@ class KernelCopy : public Cost {
     void carry(Side sender, Laps& laps) {
         auto& way = conduit_.from(sender);
         const auto set = static_cast<std::size_t>(sender);
-        way.begin(filled(outgoing_[set], laps));
-        way.expect(incoming_[set]);
+        way.begin(filled(outgoing_[set].bytes(), laps));
+        way.expect(incoming_[set].bytes());
         double in_ns = 0;
         double out_ns = 0;
         for (bool whole = false; !whole;) {
@@ -68,14 +69,14 @@ class KernelCopy : public Cost {
         }
         laps.note(copy_in, in_ns);
         laps.note(copy_out, out_ns);
-        check_incoming(incoming_[set], laps);
+        check_incoming(incoming_[set].bytes(), laps);
     }
 
     /// Has the turn when it is called, and has given it away when it returns.
     void send(Side side, Laps& laps) {
         await_turn(turn_);
         auto& way = conduit_.from(side);
-        way.begin(filled(outgoing_[0], laps));
+        way.begin(filled(outgoing_[0].bytes(), laps));
         double in_ns = 0;
         for (bool whole = false; !whole;) {
             await_turn(turn_);
@@ -87,7 +88,7 @@ class KernelCopy : public Cost {
     /// Has the turn when it returns.
     void receive(Side side, Laps& laps) {
         auto& way = conduit_.from(other(side));
-        way.expect(incoming_[0]);
+        way.expect(incoming_[0].bytes());
         double out_ns = 0;
         for (bool whole = false; !whole;) {
             await_turn(turn_);
@@ -95,20 +96,20 @@ class KernelCopy : public Cost {
             if (!whole) give_turn();
         }
         laps.note(copy_out, out_ns);
-        check_incoming(incoming_[0], laps);
+        check_incoming(incoming_[0].bytes(), laps);
     }
     void give_turn() {
         hand_over();
         turn_ += 2;
     }
 
-    View filled(std::vector<std::byte>& buffer, Laps& laps) {
+    View filled(Bytes buffer, Laps& laps) {
         laps.start();
         payload::fill(buffer, ++last_sent_);
         laps.lap(fill);
         return buffer;
     }
-    void check_incoming(const std::vector<std::byte>& buffer, Laps& laps) {
+    void check_incoming(View buffer, Laps& laps) {
         laps.start();
         const bool good = payload::check(buffer, ++last_received_);
         laps.lap(check);
@@ -118,8 +119,8 @@ class KernelCopy : public Cost {
     Placement placement_;
     std::size_t size_bytes_;
     Conduit conduit_;
-    std::array<std::vector<std::byte>, 2> outgoing_;
-    std::array<std::vector<std::byte>, 2> incoming_;
+    std::array<MessageBuffer, 2> outgoing_;
+    std::array<MessageBuffer, 2> incoming_;
     std::uint64_t last_sent_ = 0;
     std::uint64_t last_received_ = 0;
     std::uint32_t turn_ = 0;

@@ -48,9 +48,9 @@ class ProcessVmCopy : public Cost {
     }
     void receive(Laps& laps) {
         laps.start();
-        endpoint_->receive(incoming_);
+        endpoint_->receive(incoming_.bytes());
         laps.lap(copy_out);
-        const bool good = payload::check(incoming_, ++last_received_);
+        const bool good = payload::check(incoming_.bytes(), ++last_received_);
         laps.lap(check);
         require_payload(good);
     }
@@ -58,7 +58,7 @@ class ProcessVmCopy : public Cost {
     ProcessVm mechanism_;
     std::size_t size_bytes_;
     std::optional<ProcessVm::Endpoint> endpoint_;
-    std::vector<std::byte> incoming_;
+    MessageBuffer incoming_;
     std::uint64_t last_sent_ = 0;
     std::uint64_t last_received_ = 0;
     std::uint32_t turn_ = 0;

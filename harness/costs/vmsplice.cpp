@@ -77,12 +77,12 @@ class PageGift : public Cost {
     void attach(Side side) override {
         if (side == Side::responder) return;
         for (GiftedPages& way : ways_) way.attach();
-        for (std::vector<std::byte>& buffer : incoming_) buffer.resize(size_bytes_);
+        for (MessageBuffer& buffer : incoming_) buffer.resize(size_bytes_);
     }
 
     void pass(Side side, Laps& laps) override {
         if (side == Side::responder) return;
-        for (const std::size_t i : {0, 1}) carry(ways_[i], incoming_[i], laps);
+        for (const std::size_t i : {0, 1}) carry(ways_[i], incoming_[i].bytes(), laps);
     }
 
     void carry(GiftedPages& way, Bytes in, Laps& laps) {
@@ -108,7 +108,7 @@ class PageGift : public Cost {
 
     std::size_t size_bytes_;
     std::array<GiftedPages, 2> ways_;
-    std::array<std::vector<std::byte>, 2> incoming_;
+    std::array<MessageBuffer, 2> incoming_;
     std::uint64_t last_sent_ = 0;
 };
 

@@ -134,8 +134,8 @@ class BySemaphores {
     S semaphores_;
 };
 
-const std::vector<std::int64_t> sleeps_ns{0,       10'000,    30'000,    100'000,
-                                          300'000, 1'000'000, 10'000'000};
+const std::vector<std::int64_t> sleeps_ns{0,       3'000,   10'000,    30'000,
+                                          100'000, 300'000, 1'000'000, 10'000'000};
 
 template <class Exchange>
 CostEntry sleeping(std::string name, std::string_view explanation) {
@@ -182,8 +182,9 @@ std::vector<CostEntry> wake_up_costs() {
             "keeps busy: the other's sleep. It contains the post with FUTEX_WAKE, the scheduler's "
             "choice and the switch, on two CPUs the interrupt that rouses the halted one (in a "
             "virtual machine, by way of the host), the return from FUTEX_WAIT, and, on one CPU, "
-            "the poster's own way to sleep; on two, that is over before it is woken, unless it "
-            "is woken at once. It leaves out any payload."),
+            "the poster's own way to sleep (or out of the way: the "
+            "scheduler often sets it aside as soon as it has posted); on two, that is over before "
+            "it is woken, unless it is woken at once. It leaves out any payload."),
         sleeping<ByByte<Pipe, PipeConduit>>(
             "wake-up/pipe",
             "The same with a byte in a pipe, by the calls of the mechanism: half the round trip, "
@@ -196,8 +197,11 @@ std::vector<CostEntry> wake_up_costs() {
         sleeping<ByByte<UnixStream, UnixStreamConduit>>(
             "wake-up/unix-stream",
             "As wake-up/pipe, through a Unix stream socket: the reader sleeps on the socket's "
-            "queue, and the writer's writev(2) wakes it once the buffer hangs there. The figure "
-            "leaves out what writing and reading a byte costs awake, and senders that sleep on a "
+            "queue, and the writer's writev(2) wakes it once the buffer hangs there. A buffer that "
+            "has been read gives its writer room again, and so the kernel wakes the writer, who "
+            "already sleeps for the answer on the same queue, finds nothing and sleeps again: on "
+            "two CPUs that is a second wake-up in each transfer, and part of the figure. Left out "
+            "are what writing and reading a byte costs awake, and senders that sleep on a "
             "full send buffer."),
         sleeping<ByByte<SysvMq, SysvMqConduit>>(
             "wake-up/sysv-mq",
