@@ -4,10 +4,11 @@ import math
 import os
 import pathlib
 
-from copy_or_map_data import PLACES, WAYS, Findings, interval_text, place_of, remaps, threshold_text, thresholds
+from copy_or_map_data import PLACES, WAYS, Findings, about_text, interval_text, remaps, threshold_text, thresholds
 from results import size_text, time_text
 
 NO_RUN = "*No run of copy-vs-map is committed yet; `ipclab run copy-vs-map` makes one.*"
+COLUMNS = 6  # of sizes, at most
 SIZES = (64, 4 << 10, 64 << 10, 1 << 20, 16 << 20)
 # What a row of the table of costs adds up: name, cost, figures.
 SUMS = (
@@ -145,7 +146,9 @@ def explanations(found):
 
 
 def main_costs(costs):
-    sizes = [size for size in SIZES if size in costs.sizes("kernel-copy/pipe")] or list(SIZES)
+    sizes = costs.sizes("kernel-copy/pipe")
+    if len(sizes) > COLUMNS:
+        sizes = [size for size in SIZES if size in sizes]
     rows = []
     for name, cost, figures in SUMS:
         values = [costs.total_ns(cost, figures, size=max(size, 4096) if cost.startswith("map/") else size) for size in sizes]
@@ -175,8 +178,8 @@ def text_of(ns):
 
 def surprises(findings, costs):
     """Whether what the chapter says holds in this run, each with the figures that tell."""
-    rows = [row for test in (write_against_read, populated_against_faults, wake_up_against_copy, sleep_makes_dear,
-                             pipe_on_two_cpus, sender_never_wins) for row in test(findings, costs)]
+    rows = [row for test in (write_against_read, write_against_copy, sender_wins_later, populated_against_faults,
+                             wake_up_against_copy, sleep_makes_dear, pipe_on_two_cpus) for row in test(findings, costs)]
     return table(["what the text says", "here", "figures"], rows) if rows else "*This run has no figures for them.*"
 
 
@@ -184,14 +187,32 @@ def verdict(text, holds, figures):
     return [text, "yes" if holds else "no", figures]
 
 
+def nearest(sizes, wanted):
+    return min(sizes, key=lambda size: abs(math.log2(size / wanted)))
+
+
 def write_against_read(_, costs):
-    for size in (1 << 20, 256 << 10, 64 << 10, 2 << 20):
-        read, write = (costs.ns(cost, "touch", size=size) for cost in ("map/read", "map/write"))
-        if read > 0 and write > 0:
-            pages = size / 4096
-            yield verdict("faults that write cost more than faults that read", write > read,
-                          f"{time_text(write / pages)} against {time_text(read / pages)} a page, at {size_text(size)}")
-            return
+    sizes = [size for size in costs.sizes("map/write") if costs.ns("map/read", "touch", size=size) > 0
+             and costs.ns("map/write", "touch", size=size) > 0]
+    if sizes:
+        size = nearest(sizes, 1 << 20)
+        read, write = (costs.ns(cost, "touch", size=size) / (size / 4096) for cost in ("map/read", "map/write"))
+        yield verdict("faults that write cost more than faults that read", write > read,
+                      f"{time_text(write)} against {time_text(read)} a page, at {size_text(size)}")
+
+
+def write_against_copy(_, costs):
+    ratios = {}
+    for size in (size for size in costs.sizes("map/write") if size >= 16 << 10):  # of less, the system calls are most
+        mapped = costs.total_ns("map/write", ("map", "touch", "unmap"), size=size)
+        copied = costs.total_ns("kernel-copy/pipe", ("copy_in", "copy_out"), size=size)
+        if mapped > 0 and copied > 0:
+            ratios[size] = mapped / copied
+    if ratios:
+        most, least = max(ratios, key=ratios.get), min(ratios, key=ratios.get)
+        yield verdict("mapping memory to write it can cost more than copying it into a pipe and out again, step against step",
+                      ratios[most] > 1, f"{ratios[most]:.2g} times as much at {size_text(most)}, {ratios[least]:.2g} times "
+                      f"at {size_text(least)}")
 
 
 def populated_against_faults(_, costs):
@@ -206,12 +227,15 @@ def populated_against_faults(_, costs):
 
 
 def wake_up_against_copy(_, costs):
-    copy = costs.total_ns("kernel-copy/pipe", ("copy_in", "copy_out"), "two_cpus", 64 << 10)
+    figures = ("copy_in", "copy_out")
+    sizes = [size for size in costs.sizes("kernel-copy/pipe")
+             if costs.total_ns("kernel-copy/pipe", figures, size=size) > 0]
     sleeps = [slept for slept in costs.sleeps() if costs.ns("wake-up/futex", "wake_up", "two_cpus", 0, slept) > 0]
-    if copy > 0 and sleeps:
-        slept = min(sleeps, key=lambda each: abs(each - 100_000))
-        wake_up = costs.ns("wake-up/futex", "wake_up", "two_cpus", 0, slept)
-        yield verdict("a wake-up on the other CPU costs more than 64 KiB through a pipe", wake_up > copy,
+    if sizes and sleeps:
+        size, slept = nearest(sizes, 64 << 10), min(sleeps, key=lambda each: abs(each - 100_000))
+        wake_up, copy = costs.ns("wake-up/futex", "wake_up", "two_cpus", 0, slept), costs.total_ns(
+            "kernel-copy/pipe", figures, size=size)
+        yield verdict(f"a wake-up on the other CPU costs more than copying {size_text(size)} through a pipe", wake_up > copy,
                       f"{time_text(wake_up)} after {time_text(slept) if slept else 'no'} sleep, against {time_text(copy)}")
 
 
@@ -239,18 +263,27 @@ def pipe_on_two_cpus(findings, _):
                       f"{time_text(two)} against {time_text(one)}, at {size_text(size)}")
 
 
-def sender_never_wins(findings, _):
-    here = [crossing for place in findings.places for crossing in findings.crossings(place, "measured")
-            if crossing["way"].startswith("sender-remaps") and crossing["messages_per_mapping"] == 1
-            and crossing["copy"].split("/")[0] == "pipe" and crossing["state"] not in ("no_figures", "undecided")]
-    if here:
-        others = [crossing for crossing in here if crossing["state"] != "copy_always"]
-        told = [f"the pipe is cheaper at every size in {len(here) - len(others)} of {len(here)} comparisons",
-                *(f"`{crossing['way']}`, {place_of(crossing).label}: mapping is, {crossing_text(crossing)}"
-                  if crossing["state"] != "crosses" else
-                  f"`{crossing['way']}`, {place_of(crossing).label}: mapping is from {crossing_text(crossing)} on"
-                  for crossing in others)]
-        yield verdict("mapping anew for each message, to write it, never beats the pipe", not others, "; ".join(told))
+def sender_wins_later(findings, _):
+    """Of mapping anew for each message, page by page, against the pipe."""
+    told, later = [], []
+    for place in findings.places:
+        read, write = (next((crossing for crossing in findings.crossings(place, "measured") if crossing["way"] == way
+                             and crossing["messages_per_mapping"] == 1 and crossing["copy"].split("/")[0] == "pipe"), None)
+                       for way in ("receiver-remaps", "sender-remaps"))
+        if read and write and {read["state"], write["state"]} <= {"crosses", "copy_always", "map_always"}:
+            told.append(f"{place.label}: {begins(write)} against {begins(read)}")
+            later.append(order_of(write) >= order_of(read))
+    if told:
+        yield verdict("mapping anew for each message beats the pipe later when it is mapped to write than when it is "
+                      "mapped to read, or never", all(later), "; ".join(told))
+
+
+def begins(crossing):
+    return f"from {about_text(crossing['size_bytes'])} on" if crossing["state"] == "crosses" else crossing_text(crossing)
+
+
+def order_of(crossing):
+    return {"map_always": 0, "copy_always": math.inf}.get(crossing["state"], crossing["size_bytes"])
 
 
 def capital(text):

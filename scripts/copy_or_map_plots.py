@@ -35,7 +35,7 @@ PROMISE = {"same_cpu": 0.15, "two_cpus": 0.25}
 UNTOLD = {"undecided": "No crossing can be told", "no_figures": "No figures",
           "map_in_between": "Mapping is cheaper at sizes in between only"}
 FURTHEST = 1.0  # residuals beyond ±100 % stand at the edge
-LABEL_INCHES, NAME_INCHES = 0.95, 0.76  # of "26 KiB [22 KiB, 31 KiB]" and of "FreeBSD pipe 8 KiB"
+LABEL_INCHES, LETTER_INCHES = 0.95, 0.0445  # of "26 KiB [22 KiB, 31 KiB]", and of a letter of a threshold's name
 LABEL_BAND = 0.16  # the share of a panel below its lines
 
 
@@ -65,7 +65,8 @@ def components(findings, run, place):
     names = list(dict.fromkeys(term["name"] for cell in modelled for term in (cell["model"] or {}).get("terms") or ()))
     if not names:
         raise NothingToDraw("no transfer here has a model")
-    looks = dict(zip((name for name in names if name not in TERMS), zip(MORE_COLOURS, [".."] * len(names)))) | TERMS
+    others = [name for name in names if name not in TERMS]
+    looks = TERMS | {name: (MORE_COLOURS[number % len(MORE_COLOURS)], "..") for number, name in enumerate(others)}
     names.sort(key=lambda name: list(looks).index(name))
     height = max(0.24 * len(bars) + 0.25, 0.19 * (len(names) + 1) / -(-len(sizes) // 3))  # room for the legend
     page, panels = small_multiples(len(sizes), columns=3, width=2.9, height=height, left=1.95, gap=(0.4, 0.62),
@@ -213,8 +214,9 @@ def marked_sizes(crossing, sizes):
 
 def first_level(taken, start, room):
     """The lowest at which a label that is `room` octaves long may start, and takes it."""
-    level = next(level for level in range(99) if all(abs(start - other) > room for at, other in taken if at == level))
-    taken.append((level, start))
+    level = next(level for level in range(99) if all(start > end or start + room < begin
+                                                     for at, begin, end in taken if at == level))
+    taken.append((level, start, start + room))
     return level
 
 
@@ -237,14 +239,16 @@ def height_at(points, x):
 
 def draw_thresholds(axes, sizes, labelled):
     """Labels over the axes, raised where they would overlap."""
-    room, taken = NAME_INCHES * octaves(sizes) / inches_wide(axes), []
+    taken, octaves_per_inch = [], octaves(sizes) / inches_wide(axes)
     for threshold in (each for each in thresholds() if sizes[0] <= each["size_bytes"] <= sizes[-1]):
         x = threshold["size_bytes"]
         axes.axvline(x, color="0.7", linewidth=0.7, zorder=1, gid=f"threshold:{threshold['name']}")
         if labelled:
-            level = first_level(taken, math.log2(x), room)
-            axes.text(x, 1.012 + 0.042 * level, f"{threshold['name']} {threshold_text(threshold)}", fontsize=5.8,
-                      color="0.35", transform=axes.get_xaxis_transform(), ha="center", va="bottom")
+            text = f"{threshold['name']} {threshold_text(threshold)}"
+            room = (len(text) * LETTER_INCHES + 0.04) * octaves_per_inch
+            level = first_level(taken, math.log2(x) - room / 2, room)
+            axes.text(x, 1.012 + 0.042 * level, text, fontsize=5.8, color="0.35",
+                      transform=axes.get_xaxis_transform(), ha="center", va="bottom")
 
 
 def sources(sizes):
