@@ -93,7 +93,7 @@ class Plots(unittest.TestCase):
         whole = next(iter(groups(self.svg("total-same_cpu-sleeps"), "series:pipe|0").values()))
         self.assertEqual(whole.find(f"{SVG}path").get("d").count("M"), 1)
         for stem, words in (("same_cpu-sleeps", "Disturbed each time (12 pairs, all disturbed): sender-remaps, k = 1, "),
-                            ("same_cpu-sleeps", "fewer than five messages): sysv-mq (16 MiB to 64 MiB)."),
+                            ("same_cpu-sleeps", "fewer than five messages): sysv-mq (64 MiB)."),
                             ("two_cpus-spins", "Failed (memfd: ENOSPC ($0 left)): fresh-object (64 MiB)."),
                             ("two_cpus-spins", "With the CPUs at another distance only: receiver-remaps, k = 1, ")):
             self.assertIn(words, said(self.svg(f"total-{stem}")))

@@ -98,10 +98,10 @@ class Chapter(unittest.TestCase):
 
     def test_tells_each_crossing_with_the_pipe_measured_and_by_the_model(self):
         for line in ("**One CPU, both sides sleep**, against `pipe`:",
-                     "| `receiver-remaps` | measured | 26 KiB [22 KiB, 31 KiB] | 173 B […, 207 B] | at every size | at every size |  |",
-                     "| `receiver-remaps` | model | 26 KiB | 173 B | at every size | at every size | at every size |",
-                     "| `sender-remaps/populated` | model | at no size | 501 B ~ | at every size | at every size | at every size |",
-                     "| `persistent` | measured |  |  |  |  | at every size |",
+                     "| `receiver-remaps` | measured | 26 KiB [22 KiB, 31 KiB] | 173 B […, 207 B] | at every size |  |",
+                     "| `receiver-remaps` | model | 26 KiB | 173 B | at every size | at every size |",
+                     "| `sender-remaps/populated` | model | at no size | 501 B ~ | at every size | at every size |",
+                     "| `persistent` | measured |  |  |  | at every size |",
                      "**Two CPUs, both sides spin**, against `pipe/spin`:"):
             self.assertIn(line, self.part("crossings").splitlines())
 
