@@ -142,7 +142,7 @@ def agreement(found):
 
 def explanations(found):
     """Each cost's, in the paragraph that its source gives it."""
-    return "\n\n".join(f"`{name}`\n: {text}" for name, text in found["explanations"].items())
+    return "\n".join(f"- `{name}`: {text}" for name, text in found["explanations"].items())
 
 
 def main_costs(costs):
@@ -151,7 +151,8 @@ def main_costs(costs):
         sizes = [size for size in SIZES if size in sizes]
     rows = []
     for name, cost, figures in SUMS:
-        values = [costs.total_ns(cost, figures, size=max(size, 4096) if cost.startswith("map/") else size) for size in sizes]
+        least = 4096 if cost.startswith("map/") else 0
+        values = [costs.total_ns(cost, figures, size=max(size, least)) for size in sizes]
         if not all(map(math.isnan, values)):
             rows.append([f"{name}", f"`{cost}`", *map(text_of, values)])
     call = costs.ns("system-call", "call")
@@ -210,15 +211,15 @@ def write_against_copy(_, costs):
             ratios[size] = mapped / copied
     if ratios:
         most, least = max(ratios, key=ratios.get), min(ratios, key=ratios.get)
-        yield verdict("mapping memory to write it can cost more than copying it into a pipe and out again, step against step",
-                      ratios[most] > 1, f"{ratios[most]:.2g} times as much at {size_text(most)}, {ratios[least]:.2g} times "
-                      f"at {size_text(least)}")
+        yield verdict("mapping memory to write it can cost more than copying it into a pipe and out again, step "
+                      "against step", ratios[most] > 1, f"{ratios[most]:.2g} times as much at {size_text(most)}, "
+                      f"{ratios[least]:.2g} times at {size_text(least)}")
 
 
 def populated_against_faults(_, costs):
     figures = ("map", "touch", "unmap")
-    ratios = {size: costs.total_ns("map/read-populated", figures, size=size) / costs.total_ns("map/read", figures, size=size)
-              for size in costs.sizes("map/read-populated") if size in costs.sizes("map/read")}
+    ratios = {size: costs.total_ns("map/read-populated", figures, size=size)
+              / costs.total_ns("map/read", figures, size=size) for size in costs.sizes("map/read-populated") if size in costs.sizes("map/read")}
     ratios = {size: ratio for size, ratio in ratios.items() if not math.isnan(ratio)}
     if ratios:
         slower = max(ratios, key=ratios.get)
@@ -235,8 +236,8 @@ def wake_up_against_copy(_, costs):
         size, slept = nearest(sizes, 64 << 10), min(sleeps, key=lambda each: abs(each - 100_000))
         wake_up, copy = costs.ns("wake-up/futex", "wake_up", "two_cpus", 0, slept), costs.total_ns(
             "kernel-copy/pipe", figures, size=size)
-        yield verdict(f"a wake-up on the other CPU costs more than copying {size_text(size)} through a pipe", wake_up > copy,
-                      f"{time_text(wake_up)} after {time_text(slept) if slept else 'no'} sleep, against {time_text(copy)}")
+        yield verdict(f"a wake-up on the other CPU costs more than copying {size_text(size)} through a pipe",
+                      wake_up > copy, f"{time_text(wake_up)} after {sleep_text(slept)}, against {time_text(copy)}")
 
 
 def sleep_makes_dear(_, costs):
@@ -245,7 +246,11 @@ def sleep_makes_dear(_, costs):
     if len(known) > 1:
         (first, short), (last, long) = known[0], known[-1]
         yield verdict("the longer the sleep, the dearer the wake-up", long > short,
-                      f"{time_text(short)} after {time_text(first) if first else 'no'} sleep, {time_text(long)} after {time_text(last)}")
+                      f"{time_text(short)} after {sleep_text(first)}, {time_text(long)} after {sleep_text(last)}")
+
+
+def sleep_text(slept_ns):
+    return f"{time_text(slept_ns)} of sleep" if slept_ns else "no sleep"
 
 
 def pipe_on_two_cpus(findings, _):
@@ -267,9 +272,9 @@ def sender_wins_later(findings, _):
     """Of mapping anew for each message, page by page, against the pipe."""
     told, later = [], []
     for place in findings.places:
-        read, write = (next((crossing for crossing in findings.crossings(place, "measured") if crossing["way"] == way
-                             and crossing["messages_per_mapping"] == 1 and crossing["copy"].split("/")[0] == "pipe"), None)
-                       for way in ("receiver-remaps", "sender-remaps"))
+        anew = {crossing["way"]: crossing for crossing in findings.crossings(place, "measured")
+                if crossing["messages_per_mapping"] == 1 and crossing["copy"].split("/")[0] == "pipe"}
+        read, write = anew.get("receiver-remaps"), anew.get("sender-remaps")
         if read and write and {read["state"], write["state"]} <= {"crosses", "copy_always", "map_always"}:
             told.append(f"{place.label}: {begins(write)} against {begins(read)}")
             later.append(order_of(write) >= order_of(read))

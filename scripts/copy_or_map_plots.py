@@ -120,8 +120,8 @@ def total(findings, run, place):
     """Each line is the time that a message takes, whole: written by the sender, carried or mapped, read and
     checked by the receiver; lower is better. Where the line of a way to map (solid) falls below that of the
     pipe (dashed, squares), a drop marks the crossing and tells its size with the interval ("…": an end
-    beyond the sizes measured): mapping wins to the right of it, until the lines cross again. Small rings mark crossings with the other copies. Grey verticals
-    are sizes at which others switch; see below."""
+    beyond the sizes measured): mapping wins to the right of it, until the lines cross again. Small rings mark
+    crossings with the other copies. Grey verticals are sizes at which others switch; see below."""
     lines = [line for line in findings.lines(place) if findings.measured(place, line)]
     rows = findings.counts(place) or [0]
     kinds = [False, True] if any(POPULATED in line.way for line in lines) else [False]
@@ -425,7 +425,7 @@ def residuals(findings, run):
                     unmodelled[cell["model"]["missing"]].add(line.name)
         axes.set_ylim(-furthest * 1.08, furthest * 1.08)
         axes.yaxis.set_major_locator(FixedLocator((-1, -0.75, -0.5, -0.25, -0.15, 0, 0.15, 0.25, 0.5, 0.75, 1)))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:+.0%}".replace("%", " %") if share else "0"))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:+.0f} %" if share else "0"))
         axes.set_title(f"{place.label}: {agreement(findings, place)}", loc="left", fontsize=9.5, weight="bold")
         axes.set_ylabel("(model − measured) / measured", fontsize=8)
         axes.tick_params(labelsize=7.5)

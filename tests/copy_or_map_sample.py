@@ -13,8 +13,10 @@ WAYS = ["persistent", "receiver-remaps", "receiver-remaps/populated", "sender-re
 WAKE_UP_NS = {("same_cpu", "sleeps"): 2300, ("two_cpus", "sleeps"): 15000, ("two_cpus", "spins"): 110}
 COPY_NS = {"pipe": (400, 0.2), "unix-stream": (900, 0.16), "sysv-mq": (700, 0.4), "process-vm": (1100, 0.075)}
 # map, first touch and unmap in ns, each of them a mapping and then a byte
-MAP_NS = {"receiver-remaps": ((2000, 0), (600, 0.05), (1500, 0.01)), "receiver-remaps/populated": ((2600, 0.055), (0, 0), (1500, 0.01)),
-          "sender-remaps": ((2000, 0), (700, 0.24), (1500, 0.02)), "sender-remaps/populated": ((2600, 0.2), (0, 0), (1500, 0.02))}
+MAP_NS = {"receiver-remaps": ((2000, 0), (600, 0.05), (1500, 0.01)),
+          "receiver-remaps/populated": ((2600, 0.055), (0, 0), (1500, 0.01)),
+          "sender-remaps": ((2000, 0), (700, 0.24), (1500, 0.02)),
+          "sender-remaps/populated": ((2600, 0.2), (0, 0), (1500, 0.02))}
 PAYLOAD_NS = (("fill", "produce", 20, 0.03), ("check", "consume", 20, 0.025))
 CONTEXT = {
     "type": "context", "schema": 1, "scenarios": ["copy-vs-map"], "questions": ["Copy or map?"],
@@ -31,7 +33,8 @@ def terms(way, mechanism, place, k, size):
     if way == "copy":
         base, byte = COPY_NS[mechanism.split("/")[0]]
         cost = f"kernel-copy/{mechanism.split('/')[0]}"
-        parts += [("copy in", base / 2 + byte * size / 2, "send", cost), ("copy out", base / 2 + byte * size / 2, "hand_over", cost)]
+        half = (base + byte * size) / 2
+        parts += [("copy in", half, "send", cost), ("copy out", half, "hand_over", cost)]
         rounds = math.ceil((size + 8) / 65536)
         if mechanism.startswith("pipe") and rounds > 1:
             parts.append(("wake-ups of further rounds", 300 * (rounds - 1), "hand_over", "wake-up/pipe"))

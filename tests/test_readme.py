@@ -116,12 +116,12 @@ class Chapter(unittest.TestCase):
         self.assertIn("| `wake-up/futex` | 15 µs | 15.1 µs | 16 µs | 25 µs |", self.part("wake-ups"))
 
     def test_tells_whether_what_surprises_holds(self):
-        self.assertIn("| the longer the sleep, the dearer the wake-up | yes | 15 µs after no sleep, 25 µs after 1 ms |",
+        self.assertIn("| the longer the sleep, the dearer the wake-up | yes | 15 µs after no sleep, 25 µs after 1 ms of sleep |",
                       self.part("surprises"))
         self.assertIn("| yes | one CPU, both sides sleep: at no size against from 26 KiB on; ", self.part("surprises"))
 
     def test_explains_each_cost(self):
-        self.assertEqual(self.part("explanations"), "`kernel-copy/pipe`\n: One process fills and drains a pipe.")
+        self.assertEqual(self.part("explanations"), "- `kernel-copy/pipe`: One process fills and drains a pipe.")
 
     def test_lists_the_published_thresholds(self):
         self.assertIn("| MSG_ZEROCOPY | 10 kB |", self.part("thresholds"))
