@@ -1,3 +1,4 @@
+#include "harness/markdown.hpp"
 #include "harness/quantity.hpp"
 #include "harness/summary_tables.hpp"
 
@@ -10,27 +11,6 @@ namespace {
 using Json = nlohmann::ordered_json;
 using Strings = std::vector<std::string>;
 
-/// A cell of a Markdown table cannot hold a bar or a line's end, and a `~` may strike text out.
-std::string escaped(std::string_view text) {
-    std::string safe;
-    for (const char c : text) {
-        if (c == '|' || c == '*' || c == '~' || c == '<') safe += '\\';
-        safe += c == '\n' ? ' ' : c;
-    }
-    return safe;
-}
-
-void append_row(std::string& text, const Strings& row) {
-    text += '|';
-    for (const std::string& entry : row) text += fmt::format(" {} |", entry);
-    text += '\n';
-}
-
-void append_header(std::string& text, const Strings& header) {
-    append_row(text, header);
-    append_row(text, Strings(header.size(), "---"));
-}
-
 Strings stub_of(const TableLine& line) {
     return {fmt::format("`{}`", line.mechanism), std::string(in_words(line.access)), line.waiting};
 }
@@ -39,11 +19,12 @@ Strings stub_of(const TableLine& line) {
 void append_by_column(std::string& text, const FigureTable& table, auto&& entry) {
     Strings header{"mechanism", "access", "waits"};
     for (const TableColumn& column : table.columns) header.push_back(heading_of(column));
-    append_header(text, header);
+    append_markdown_header(text, header);
     for (const TableLine& line : table.lines) {
         Strings row = stub_of(line);
-        for (std::size_t i = 0; i < line.cells.size(); ++i) row.push_back(escaped(entry(line, i)));
-        append_row(text, row);
+        for (std::size_t i = 0; i < line.cells.size(); ++i)
+            row.push_back(markdown_cell(entry(line, i)));
+        append_markdown_row(text, row);
     }
     text += '\n';
 }
@@ -53,14 +34,14 @@ void append_by_cell(std::string& text, const FigureTable& table, const Strings& 
                     auto&& entries) {
     Strings header{"mechanism", "access", "waits", "size"};
     header.insert(header.end(), columns.begin(), columns.end());
-    append_header(text, header);
+    append_markdown_header(text, header);
     for (const TableLine& line : table.lines)
         for (const CellSummary* cell : line.cells) {
             if (!has_figures(cell)) continue;
             Strings row = stub_of(line);
             row.push_back(size_in_words(cell->cell.size_bytes));
-            for (const std::string& entry : entries(*cell)) row.push_back(escaped(entry));
-            append_row(text, row);
+            for (const std::string& entry : entries(*cell)) row.push_back(markdown_cell(entry));
+            append_markdown_row(text, row);
         }
     text += '\n';
 }
@@ -88,11 +69,12 @@ std::string estimate_in_words(const CellSummary& cell) {
 }
 
 void append_gaps(std::string& text, const FigureTable& table, const Gaps& gaps) {
-    for (const std::string& mark : legend_of(table)) text += fmt::format("- {}\n", escaped(mark));
+    for (const std::string& mark : legend_of(table))
+        text += fmt::format("- {}\n", markdown_cell(mark));
     for (std::size_t i = 0; i < gaps.reasons().size(); ++i)
-        text += fmt::format("- ({}) {}\n", i + 1, escaped(gaps.reasons()[i]));
+        text += fmt::format("- ({}) {}\n", i + 1, markdown_cell(gaps.reasons()[i]));
     for (const std::string& sentence : skipped_in_words(table))
-        text += fmt::format("- {}\n", escaped(sentence));
+        text += fmt::format("- {}\n", markdown_cell(sentence));
     text += '\n';
 }
 
@@ -195,9 +177,9 @@ void append_conditions(std::string& text, const FigureTable& table) {
 
 void append_context(std::string& text, const Summary& summary) {
     text += "## Context\n\n";
-    append_header(text, {"what", "value"});
+    append_markdown_header(text, {"what", "value"});
     const auto add = [&](std::string_view key, const std::string& value) {
-        append_row(text, {std::string(key), escaped(value)});
+        append_markdown_row(text, {std::string(key), markdown_cell(value)});
     };
     for (const auto& [key, value] : summary.context.items())
         if (key != "type" && key != "questions" && key != "kernels")
@@ -213,17 +195,18 @@ void append_context(std::string& text, const Summary& summary) {
 
 std::string markdown_table(const Summary& summary) {
     const std::vector<std::string> run = run_in_words(summary);
-    std::string text = fmt::format("# ipclab: {}\n\n", escaped(scenarios_of(summary)));
-    for (const std::string& sentence : run) text += fmt::format("{}\n\n", escaped(sentence));
+    std::string text = fmt::format("# ipclab: {}\n\n", markdown_cell(scenarios_of(summary)));
+    for (const std::string& sentence : run) text += fmt::format("{}\n\n", markdown_cell(sentence));
     text += "Every figure here comes from run.jsonl, by `ipclab report`.\n\n";
 
     const std::vector<std::string> warnings = warnings_of(summary);
     if (!warnings.empty()) text += "## Before you trust these figures\n\n";
-    for (const std::string& warning : warnings) text += fmt::format("- {}\n", escaped(warning));
+    for (const std::string& warning : warnings)
+        text += fmt::format("- {}\n", markdown_cell(warning));
     if (!warnings.empty()) text += '\n';
 
     for (const FigureTable& table : tables_of(summary)) {
-        text += fmt::format("## {}\n\n", escaped(title_of(table, summary)));
+        text += fmt::format("## {}\n\n", markdown_cell(title_of(table, summary)));
         if (table.pattern == Pattern::lifecycle) {
             append_life(text, table, summary);
         } else {

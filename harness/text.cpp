@@ -42,4 +42,21 @@ std::string paragraph(std::string_view text, std::size_t width, std::string_view
     return lines.append("\n");
 }
 
+std::string in_columns(const std::vector<std::vector<std::string>>& rows) {
+    std::vector<std::size_t> widths;
+    for (const auto& row : rows) {
+        widths.resize(std::max(widths.size(), row.size()));
+        for (std::size_t i = 0; i < row.size(); ++i)
+            widths[i] = std::max(widths[i], width_of(row[i]));
+    }
+    std::string text;
+    for (const auto& row : rows) {
+        std::string line;
+        for (std::size_t i = 0; i < row.size(); ++i) line += flush_left(row[i], widths[i] + 2);
+        line.erase(line.find_last_not_of(' ') + 1);
+        text.append(line).append("\n");
+    }
+    return text;
+}
+
 }  // namespace ipclab

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace ipclab {
 
@@ -18,5 +19,8 @@ std::string flush_right(std::string_view text, std::size_t width);
 /// A paragraph in lines of at most `width` columns, each ended by a newline; a word that is longer
 /// has a line of its own. The first line begins with `first`, the others with as many spaces.
 std::string paragraph(std::string_view text, std::size_t width, std::string_view first = "");
+
+/// Rows of cells, two spaces apart, in columns as wide as they need; each row ended by a newline.
+std::string in_columns(const std::vector<std::vector<std::string>>& rows);
 
 }  // namespace ipclab
