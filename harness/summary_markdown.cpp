@@ -1,3 +1,4 @@
+#include "harness/copy_or_map/report.hpp"
 #include "harness/markdown.hpp"
 #include "harness/quantity.hpp"
 #include "harness/summary_tables.hpp"
@@ -205,6 +206,7 @@ std::string markdown_table(const Summary& summary) {
         text += fmt::format("- {}\n", markdown_cell(warning));
     if (!warnings.empty()) text += '\n';
 
+    if (summary.copy_or_map) text += markdown_report(*summary.copy_or_map);
     for (const FigureTable& table : tables_of(summary)) {
         text += fmt::format("## {}\n\n", markdown_cell(title_of(table, summary)));
         if (table.pattern == Pattern::lifecycle) {

@@ -1,3 +1,4 @@
+#include "harness/copy_or_map/report.hpp"
 #include "harness/quantity.hpp"
 #include "harness/summary_tables.hpp"
 #include "harness/text.hpp"
@@ -290,6 +291,7 @@ std::string terminal_table(const Summary& summary) {
         text += '\n';
         append_table(text, table, summary);
     }
+    if (summary.copy_or_map) text += terminal_report(*summary.copy_or_map);
     const std::vector<std::string> warnings = warnings_of(summary);
     if (!warnings.empty()) text += "\nBefore you trust these figures:\n";
     for (const std::string& warning : warnings) text += paragraph(warning, columns, "- ");

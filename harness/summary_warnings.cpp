@@ -1,3 +1,4 @@
+#include "harness/copy_or_map/report.hpp"
 #include "harness/summary_tables.hpp"
 
 #include <algorithm>
@@ -187,6 +188,9 @@ std::vector<std::string> warnings_of(const Summary& summary) {
              {of_disturbance(summary), of_failures(summary), of_width(summary), of_kernels(summary),
               of_outliers(summary), of_closed_loop(summary)})
             all.push_back(warning);
+        if (summary.copy_or_map)
+            for (const std::string& warning : warnings_of(*summary.copy_or_map))
+                all.push_back(warning);
     }
     std::erase(all, "");
     return all;

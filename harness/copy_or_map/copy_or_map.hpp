@@ -71,6 +71,10 @@ CopyOrMap find_copy_or_map(const std::vector<RecordedCost>& costs,
                            const std::vector<RecordedTransfer>& transfers,
                            const std::map<Placement, PlacementSummary>& placements);
 
+/// Whether the model misses the first by more than the second: twice as long is as far off as half
+/// as long.
+bool further_off(const TransferFinding& a, const TransferFinding& b);
+
 /// What find_copy_or_map() is made of. The transfers are those of CopyOrMap.
 std::vector<CrossingFinding> find_crossings(const std::vector<TransferFinding>& transfers,
                                             const Costs& costs);

@@ -142,6 +142,10 @@ std::vector<CrossingFinding> find_crossings(const std::vector<TransferFinding>& 
     return found;
 }
 
+bool further_off(const TransferFinding& a, const TransferFinding& b) {
+    return std::abs(std::log1p(a.residual)) > std::abs(std::log1p(b.residual));
+}
+
 std::vector<Agreement> find_agreements(const std::vector<TransferFinding>& transfers) {
     std::map<Placement, Agreement> by_placement;
     for (std::size_t i = 0; i < transfers.size(); ++i) {
@@ -161,12 +165,11 @@ std::vector<Agreement> find_agreements(const std::vector<TransferFinding>& trans
         else
             agreement.misses.push_back(i);
     }
-    // Twice as long and half as long are as far off.
-    const auto off = [&](std::size_t i) { return std::abs(std::log1p(transfers[i].residual)); };
     std::vector<Agreement> agreements;
     for (auto& [placement, agreement] : by_placement) {
-        std::stable_sort(agreement.misses.begin(), agreement.misses.end(),
-                         [&](std::size_t a, std::size_t b) { return off(a) > off(b); });
+        std::stable_sort(
+            agreement.misses.begin(), agreement.misses.end(),
+            [&](std::size_t a, std::size_t b) { return further_off(transfers[a], transfers[b]); });
         agreements.push_back(std::move(agreement));
     }
     return agreements;

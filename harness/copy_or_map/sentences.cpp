@@ -139,16 +139,21 @@ std::string write_clause(const CopyOrMap& found, const Place& place, const std::
     const auto predicate = [&](std::uint64_t times) {
         return predicate_of(crossing_of(found, place, copy, Way::sender_remaps, times)->crossing);
     };
-    const std::string first = predicate(*reuses.begin());
+    const std::uint64_t fewest = *reuses.begin();
+    const std::uint64_t most = *reuses.rbegin();
+    const std::string first = predicate(fewest);
     const bool all_alike = std::all_of(reuses.begin(), reuses.end(), [&](std::uint64_t times) {
         return predicate(times) == first;
     });
+    std::string clause = fewest == 1
+                             ? fmt::format("mapping anew to write {}", first)
+                             : fmt::format("mapping anew to write, for {} messages at a time, {}",
+                                           times_in_words(fewest), first);
     if (reuses.size() > 1 && all_alike)
-        return fmt::format("mapping anew to write {}, however often the mapping is reused", first);
-    std::string clause = fmt::format("mapping anew to write {}", first);
-    if (reuses.size() > 1)
-        clause += fmt::format(", and for {} messages at a time it {}",
-                              times_in_words(*reuses.rbegin()), predicate(*reuses.rbegin()));
+        clause += ", however often the mapping is reused";
+    else if (reuses.size() > 1)
+        clause += fmt::format(", and for {} messages at a time it {}", times_in_words(most),
+                              predicate(most));
     return clause;
 }
 
