@@ -54,7 +54,7 @@ class SpinThenFutex {
                 return;
             }
             Atomics::futex_wait(bell.armed, 1, glance_interval);
-            glance();
+            if (!ready(std::memory_order::acquire)) glance();
         }
     }
 };
