@@ -106,36 +106,54 @@ class ByByte {
     std::byte byte_{1};
 };
 
-template <class S>
+/// A message of no bytes through a mailbox: its length, and the four semaphores of a conversation.
+template <class Set>
 class BySemaphores {
-    using State = typename S::State;
+    struct State {
+        struct alignas(64) Message {
+            std::uint64_t bytes;
+        };
+        std::array<Message, 2> by_side;
+        typename Set::State semaphores;
+    };
 
   public:
     BySemaphores()
         : state_(new (must(::mmap(nullptr, sizeof(State), PROT_READ | PROT_WRITE,
                                   MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0),
                            "mmap")) State),
-          objects_(S::create(*state_)),
-          semaphores_(*state_, objects_) {}
+          objects_(Set::create(state_->semaphores)),
+          semaphores_(state_->semaphores, objects_) {}
     BySemaphores(const BySemaphores&) = delete;
     BySemaphores& operator=(const BySemaphores&) = delete;
     ~BySemaphores() { ::munmap(state_, sizeof(State)); }
 
     void attach(Side) {}
     static double in_process_ns() { return 0; }
-    void tell(Side mine) { semaphores_.post(filled(mine)); }
+    void tell(Side mine) {
+        semaphores_.wait(vacant(mine), [] {});
+        length_of(mine) = 0;
+        semaphores_.post(filled(mine));
+    }
     void hear(Side mine) {
         semaphores_.wait(filled(other(mine)), [] {});
+        if (length_of(other(mine)) != 0) throw Refused("wake-up", "a message came that is no call");
+        semaphores_.post(vacant(other(mine)));
     }
 
   private:
+    volatile std::uint64_t& length_of(Side side) {
+        return state_->by_side[static_cast<std::size_t>(side)].bytes;
+    }
+
     State* state_;
-    typename S::Objects objects_;
-    S semaphores_;
+    typename Set::Objects objects_;
+    Set semaphores_;
 };
 
-const std::vector<std::int64_t> sleeps_ns{0,       3'000,   10'000,    30'000,
-                                          100'000, 300'000, 1'000'000, 10'000'000};
+/// Not 0: who is called at once may not have fallen asleep yet.
+const std::vector<std::int64_t> sleeps_ns{3'000,   10'000,    30'000,    100'000,
+                                          300'000, 1'000'000, 10'000'000};
 
 template <class Exchange>
 CostEntry sleeping(std::string name, std::string_view explanation) {
@@ -153,6 +171,7 @@ template <class Exchange>
 CostEntry spinning(std::string name, std::string_view explanation) {
     CostEntry made = sleeping<Exchange>(std::move(name), explanation);
     made.facts.placements = {Placement::two_cpus};
+    made.facts.sleeps_ns.front() = 0;
     made.facts.sleeps_ns.pop_back();
     return made;
 }
@@ -177,14 +196,15 @@ std::vector<CostEntry> wake_up_costs() {
     return {
         sleeping<BySemaphores<PureFutexSemaphores>>(
             "wake-up/futex",
-            "Half the round trip of two processes that post a semaphore each other sleeps on "
-            "(futex(2), waiting/futex_semaphores.hpp), less the time for which each, once woken, "
-            "keeps busy: the other's sleep. It contains the post with FUTEX_WAKE, the scheduler's "
+            "Half the round trip of two processes that hand each other a message of no bytes, by "
+            "semaphores that they sleep on (futex(2), waiting/futex_semaphores.hpp), less the time "
+            "for which each, once woken, keeps busy: the other's sleep. It contains the post with "
+            "FUTEX_WAKE, the scheduler's "
             "choice and the switch, on two CPUs the interrupt that rouses the halted one (in a "
             "virtual machine, by way of the host), the return from FUTEX_WAIT, and, on one CPU, "
-            "the poster's own way to sleep (or out of the way: the "
-            "scheduler often sets it aside as soon as it has posted); on two, that is over before "
-            "it is woken, unless it is woken at once. It leaves out any payload."),
+            "the poster's own way to sleep (or out of the way: the scheduler often sets it aside "
+            "as soon as it has posted); on two, that is over before it is woken. It leaves out "
+            "any payload."),
         sleeping<ByByte<Pipe, PipeConduit>>(
             "wake-up/pipe",
             "The same with a byte in a pipe, by the calls of the mechanism: half the round trip, "
@@ -223,9 +243,10 @@ std::vector<CostEntry> wake_up_costs() {
             "where they come with the next byte."),
         spinning<BySemaphores<FlagSemaphores<Spin>>>(
             "wake-up/spin",
-            "Half the round trip of two processes on two CPUs that look at a flag in shared memory "
-            "until it is set: two passages of its cache line, to the one who waits and, to be set "
-            "again, back. Nobody sleeps and no call is made. For slept_ns the other side was busy, "
+            "Half the round trip of two processes on two CPUs that hand each other a message of no "
+            "bytes, and look at a flag in shared memory until it is set: the passages of the cache "
+            "lines of two flags, filled and vacant, and of the length. Nobody sleeps and no call "
+            "is made. For slept_ns the other side was busy, "
             "which is subtracted; the line, read over and over meanwhile, stays where it was."),
         polling_a_pipe(),
     };
