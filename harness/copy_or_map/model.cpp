@@ -26,9 +26,11 @@ class Sum {
         double slept_ns = 0;
     };
 
+    /// 0 where there is none.
+    [[nodiscard]] double find_ns(const From& from) const { return find(from).value_or(0); }
+
     void add(std::string name, Phase phase, const From& from, double times = 1) {
-        const auto found_ns =
-            costs_.find_ns(from.cost, from.figure, from.placement, from.size_bytes, from.slept_ns);
+        const auto found_ns = find(from);
         if (found_ns)
             modelled_.terms.push_back({std::move(name), *found_ns * times, phase, from.cost});
         else if (modelled_.missing.empty())
@@ -41,51 +43,109 @@ class Sum {
     Modelled done() && { return std::move(modelled_); }
 
   private:
+    [[nodiscard]] std::optional<double> find(const From& from) const {
+        return costs_.find_ns(from.cost, from.figure, from.placement, from.size_bytes,
+                              from.slept_ns);
+    }
+
     const Costs& costs_;
     Placement placement_;
     Modelled modelled_;
 };
 
-/// What a copying mechanism takes from the costs, and in how many rounds a message goes through.
+/// What sender and receiver do on two CPUs with a message that is larger than the object holds. On
+/// one CPU they can only alternate.
+enum class OnTwoCpus {
+    alternate,    ///< each sleeps while the other is at work
+    stay_awake,   ///< neither sleeps for long enough to matter; what they share slows both down
+    go_together,  ///< the receiver copies one piece out while the sender copies the next one in
+};
+
+/// What a copying mechanism takes from the costs, and how a message gets through.
 struct Carrier {
     std::string copying;
     std::string waking;
-    double round_bytes = 0;  ///< that the object holds; 0: any message whole
+    double round_bytes = 0;  ///< that the object takes before its reader must run; 0: any message
+    OnTwoCpus on_two_cpus = OnTwoCpus::alternate;
+    double piece_bytes = 0;  ///< of those who go together
 };
 
+/// Of a framed stream: the length that goes ahead.
+constexpr double frame_bytes = 8;
+
 std::optional<Carrier> carrier_of(const std::string& mechanism) {
-    if (mechanism == "pipe") return Carrier{"kernel-copy/pipe", "wake-up/pipe", 65536};
-    if (mechanism == "pipe/spin") return Carrier{"kernel-copy/pipe", "wake-up/pipe-spin", 65536};
+    // 16 pages; and whoever copies holds the pipe's lock (fs/pipe.c), so that the sides alternate.
+    constexpr double pipe_bytes = 65536;
+    // net.core.wmem_default; and buffers of 32 KiB and a head (net/unix/af_unix.c).
+    constexpr double socket_bytes = 212992;
+    constexpr double socket_piece_bytes = 36 * 1024;
+    // kernel.msgmax: a message that finds a receiver asleep wakes it (ipc/msg.c).
+    constexpr double message_bytes = 8192;
+    if (mechanism == "pipe") return Carrier{"kernel-copy/pipe", "wake-up/pipe", pipe_bytes};
+    if (mechanism == "pipe/spin")
+        return Carrier{"kernel-copy/pipe", "wake-up/pipe-spin", pipe_bytes};
     if (mechanism == "unix-stream")
-        return Carrier{"kernel-copy/unix-stream", "wake-up/unix-stream", 212992};
-    if (mechanism == "sysv-mq") return Carrier{"kernel-copy/sysv-mq", "wake-up/sysv-mq", 16384};
+        return Carrier{"kernel-copy/unix-stream", "wake-up/unix-stream", socket_bytes,
+                       OnTwoCpus::go_together, socket_piece_bytes};
+    if (mechanism == "sysv-mq")
+        return Carrier{"kernel-copy/sysv-mq", "wake-up/sysv-mq", message_bytes,
+                       OnTwoCpus::stay_awake};
     if (mechanism == "process-vm/futex-pure")
-        return Carrier{"kernel-copy/process-vm", "wake-up/futex", 0};
-    if (mechanism == "process-vm/spin") return Carrier{"kernel-copy/process-vm", "wake-up/spin", 0};
+        return Carrier{"kernel-copy/process-vm", "wake-up/futex"};
+    if (mechanism == "process-vm/spin") return Carrier{"kernel-copy/process-vm", "wake-up/spin"};
     return std::nullopt;
+}
+
+/// Sender and receiver one after the other: one wake-up, and two more for each further round.
+void add_rounds(Sum& sum, const Carrier& carrier, double n) {
+    const Placement here = sum.placement();
+    if (carrier.round_bytes > 0)
+        sum.add("copy in", Phase::send, {carrier.copying, "copy_in", here, n});
+    // Who spins inside the call that copies has done a part of it when the message comes.
+    const Sum::From out{carrier.copying, "copy_out", here, n};
+    const double out_ns = sum.find_ns(out);
+    const double done_ns = sum.find_ns({carrier.waking, "overlap", here, 0, out_ns});
+    sum.add("copy out", Phase::hand_over, out, out_ns > done_ns ? 1 - done_ns / out_ns : 0);
+    const double work_ns = sum.total_ns();
+    const bool whole = carrier.round_bytes == 0 || (here == Placement::two_cpus &&
+                                                    carrier.on_two_cpus == OnTwoCpus::stay_awake);
+    const double rounds = whole ? 1 : std::ceil((n + frame_bytes) / carrier.round_bytes);
+    sum.add("wake-up", Phase::hand_over, {carrier.waking, "wake_up", here, 0, work_ns});
+    if (rounds > 1)
+        sum.add("wake-ups of further rounds", Phase::hand_over,
+                {carrier.waking, "wake_up", here, 0, work_ns / rounds / 2}, 2 * (rounds - 1));
+}
+
+/// Both at work, on two CPUs: whoever ends last has the other's first piece, or last one, to wait
+/// for, and the receiver its wake-up.
+void add_overlap(Sum& sum, const Carrier& carrier, double n) {
+    const Placement here = sum.placement();
+    const double pieces = std::ceil((n + frame_bytes) / carrier.piece_bytes);
+    const Sum::From in{carrier.copying, "copy_in", here, n};
+    const Sum::From out{carrier.copying, "copy_out", here, n};
+    const Sum::From wake{carrier.waking, "wake_up", here, 0, sum.total_ns()};
+    const double in_ns = sum.find_ns(in);
+    const double out_ns = sum.find_ns(out);
+    const bool receiver_ends_last =
+        in_ns / pieces + sum.find_ns(wake) + out_ns > in_ns + out_ns / pieces;
+    sum.add("copy in", Phase::send, in, receiver_ends_last ? 1 / pieces : 1);
+    sum.add("copy out", Phase::hand_over, out, receiver_ends_last ? 1 : 1 / pieces);
+    if (receiver_ends_last) sum.add("wake-up", Phase::hand_over, wake);
 }
 
 Modelled model_copy(const Transfer& transfer, const Costs& costs) {
     const auto carrier = carrier_of(transfer.mechanism);
     if (!carrier)
         return {.terms = {}, .missing = fmt::format("there is no model of {}", transfer.mechanism)};
-    constexpr double frame_bytes = 8;
     const auto n = static_cast<double>(transfer.size_bytes);
-    const double rounds =
-        carrier->round_bytes > 0 ? std::ceil((n + frame_bytes) / carrier->round_bytes) : 1;
-    Sum sum(costs, transfer.placement);
     const Placement here = transfer.placement;
+    Sum sum(costs, here);
     sum.add("fill", Phase::produce, {carrier->copying, "fill", here, n});
-    if (carrier->round_bytes > 0)
-        sum.add("copy in", Phase::send, {carrier->copying, "copy_in", here, n});
-    sum.add("copy out", Phase::hand_over, {carrier->copying, "copy_out", here, n});
+    if (here == Placement::two_cpus && carrier->on_two_cpus == OnTwoCpus::go_together)
+        add_overlap(sum, *carrier, n);
+    else
+        add_rounds(sum, *carrier, n);
     sum.add("check", Phase::consume, {carrier->copying, "check", here, n});
-    const double work_ns = sum.total_ns();
-    sum.add("wake-up", Phase::hand_over, {carrier->waking, "wake_up", here, 0, work_ns});
-    // In each further round the sender, who has found the object full, is woken as well.
-    if (rounds > 1)
-        sum.add("further rounds", Phase::hand_over,
-                {carrier->waking, "wake_up", here, 0, work_ns / rounds / 2}, 2 * (rounds - 1));
     return std::move(sum).done();
 }
 
