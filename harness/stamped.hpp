@@ -17,7 +17,8 @@ namespace ipclab {
 /// What a message's time goes into, one after the other. `send` ends when the sender's call
 /// returns, or when the receiver has the message, whichever is first: on one CPU the kernel often
 /// lets the receiver run before it lets the sender go on. `hand_over` is what is left between the
-/// two: being woken, and receiving.
+/// two: being woken, and receiving. (So on one CPU, where in `send` the sender's work ends and the
+/// switch to the receiver begins cannot be seen: there, read the two together.)
 enum class Phase { prepare, produce, send, hand_over, consume, release };
 inline constexpr std::array phases{Phase::prepare,   Phase::produce, Phase::send,
                                    Phase::hand_over, Phase::consume, Phase::release};
