@@ -89,6 +89,8 @@ class MappedObject {
 
 /// One process's end: all messages are of one size.
 class FreshObjectEndpoint {
+    static constexpr std::chrono::seconds timeout{10};
+
   public:
     FreshObjectEndpoint(Fd socket, std::size_t message_bytes)
         : socket_(std::move(socket)), message_bytes_(message_bytes) {}
@@ -105,7 +107,7 @@ class FreshObjectEndpoint {
     }
 
     View take() {
-        Fd object = receive_descriptor(socket_.get(), Needs{}.timeout);
+        Fd object = receive_descriptor(socket_.get(), timeout);
         check_fresh_object(object, message_bytes_);
         incoming_ = MappedObject(std::move(object), message_bytes_, PROT_READ);
         return incoming_.bytes();

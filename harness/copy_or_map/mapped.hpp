@@ -108,6 +108,8 @@ struct Control {
 /// One process's end. `Mine` and `Theirs` are how it has the two rooms mapped.
 template <SemaphoreSet Set, class Mine, class Theirs>
 class MappedEndpoint {
+    static constexpr std::chrono::seconds timeout{10};
+
   public:
     MappedEndpoint(Control<Set>& control, std::size_t room_bytes, Side side, Mine mine,
                    Theirs theirs)
@@ -147,7 +149,7 @@ class MappedEndpoint {
 
   private:
     void wait(int semaphore, std::string_view step) {
-        Wait patience(step, Needs{}.timeout);
+        Wait patience(step, timeout);
         semaphores_.wait(semaphore, [&] { patience.glance(); });
     }
     /// Volatile: it is read once, so that the peer cannot change it after the check.
