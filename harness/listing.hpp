@@ -1,6 +1,7 @@
-// The facts of the catalogue as tables.
+// The facts of the catalogue as tables, and the costs that are measured.
 #pragma once
 
+#include "harness/costs/cost.hpp"
 #include "mechanisms/mechanism.hpp"
 
 #include <cstddef>
@@ -17,5 +18,10 @@ inline constexpr std::size_t any_width = std::numeric_limits<std::size_t>::max()
 std::string list_as_text(const std::vector<Facts>& mechanisms, std::size_t columns = any_width);
 
 std::string list_as_markdown(const std::vector<Facts>& mechanisms);
+
+/// The microbenchmarks of the steps of a transfer: each with its figures, and a paragraph on what
+/// they contain and what they leave out.
+std::string costs_as_text(const std::vector<CostEntry>& costs, std::size_t columns = any_width);
+std::string costs_as_markdown(const std::vector<CostEntry>& costs);
 
 }  // namespace ipclab

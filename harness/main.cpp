@@ -147,6 +147,13 @@ int print_list(bool markdown) {
     return 0;
 }
 
+int print_costs(bool markdown) {
+    const std::vector<CostEntry>& costs = all_costs();
+    fmt::print("{}",
+               markdown ? costs_as_markdown(costs) : costs_as_text(costs, terminal_columns()));
+    return 0;
+}
+
 constexpr std::string_view run_example =
     "Example: ipclab run latency --mechanism 'spsc-ring/*' --mechanism pipe --size 64,4KiB";
 constexpr std::string_view list_example = "Example: ipclab list";
@@ -262,6 +269,9 @@ int command_line(int argc, char** argv) {
     list->footer(std::string(list_example));
     bool markdown = false;
     list->add_flag("--markdown", markdown, "As Markdown, for a page");
+    bool costs = false;
+    list->add_flag("--costs", costs,
+                   "Show instead what each step of a transfer is measured by (copy-vs-map)");
 
     CLI::App* const doctor = app.add_subcommand(
         "doctor", "Show what on this machine will disturb or limit the figures, with remedies");
@@ -295,7 +305,7 @@ int command_line(int argc, char** argv) {
         if (run_words.scenarios.empty()) run_words.scenarios = {"quick"};
         return run(read_run_words(run_words));
     }
-    if (*list) return print_list(markdown);
+    if (*list) return costs ? print_costs(markdown) : print_list(markdown);
     if (*doctor) return run_doctor();
     if (*report) {
         if (results.empty())
