@@ -175,10 +175,10 @@ std::string format_size(std::uint64_t bytes) {
     return fmt::format("{} {}", bytes / largest->factor, largest->name);
 }
 
-std::string format_size_about(double bytes) {
-    const auto rounded = [](double value) {
+std::string format_size_about(double bytes, int digits) {
+    const auto rounded = [digits](double value) {
         if (value <= 0) return 0.0;
-        const double step = std::pow(10, std::floor(std::log10(value)) - 1);
+        const double step = std::pow(10, std::floor(std::log10(value)) + 1 - digits);
         return std::round(value / step) * step;
     };
     const Unit* largest = &size_units[0];

@@ -31,8 +31,9 @@ double parse_percent(std::string_view text);
 /// same size back: "64 B", "4 KiB", "65528 B".
 std::string format_size(std::uint64_t bytes);
 
-/// Two significant digits, in the largest unit of which there is one at least: "47 KiB", "1.3 MiB".
-std::string format_size_about(double bytes);
+/// So many significant digits, in the largest unit of which there is one at least: "47 KiB",
+/// "1.3 MiB".
+std::string format_size_about(double bytes, int digits = 2);
 
 /// Three significant digits, trailing zeros dropped: "184 ns", "4.52 µs", "1.2 ms".
 std::string format_time_ns(double time_ns);

@@ -21,7 +21,10 @@ std::string_view in_words(Placement placement) {
 
 /// "41–55", the unit left out where it is that of the size.
 std::string short_range(const Crossing& crossing) {
-    const auto text = [](double bytes) { return format_size_about(bytes); };
+    const bool close =
+        crossing.low_bytes && crossing.high_bytes &&
+        format_size_about(*crossing.low_bytes) == format_size_about(*crossing.high_bytes);
+    const auto text = [close](double bytes) { return format_size_about(bytes, close ? 3 : 2); };
     const auto bare = [&](const std::string& size) {
         const std::string here = text(crossing.size_bytes);
         const bool same = size.substr(size.find(' ')) == here.substr(here.find(' '));
@@ -82,8 +85,11 @@ std::string of_failures(const CopyOrMap& found) {
             first.empty())
             first = fmt::format("{} ({})", finding.cell.cost, finding.reason);
     if (first.empty()) return {};
-    return fmt::format("{} and {} failed, first {}. Run again, and see whether it does so again.",
-                       counted(failed, "transfer"), counted(costs.size(), "cost"), first);
+    std::string what = failed > 0 ? counted(failed, "transfer") : "";
+    if (!costs.empty())
+        what += fmt::format("{}{}", what.empty() ? "" : " and ", counted(costs.size(), "cost"));
+    return fmt::format("{} failed, first {}. Run again, and see whether it does so again.", what,
+                       first);
 }
 
 std::string of_false_alarms(const CopyOrMap& found) {
@@ -175,12 +181,16 @@ std::string percent(double share) {
 }
 
 std::string in_words(const Agreement& agreement) {
-    std::string text = fmt::format(
-        "{} of {} within {} ({})", agreement.within, counted(agreement.cells, "cell"),
-        agreement.placement == Placement::same_cpu ? "15 %" : "25 %, or in the interval,",
-        in_words(agreement.placement));
+    const bool one_cpu = agreement.placement == Placement::same_cpu;
+    std::string text;
+    if (agreement.cells > 0)
+        text = fmt::format(
+            "{} of {} within {} ({})", agreement.within, counted(agreement.cells, "cell"),
+            one_cpu ? "15 %" : "25 % or inside the interval", in_words(agreement.placement));
     if (agreement.without_model > 0)
-        text += fmt::format(", {} without a model", agreement.without_model);
+        text +=
+            fmt::format("{}{} without a model ({})", text.empty() ? "" : ", ",
+                        counted(agreement.without_model, "cell"), in_words(agreement.placement));
     return text;
 }
 

@@ -14,10 +14,10 @@ namespace {
 using Strings = std::vector<std::string>;
 
 /// "41 to 55 KiB", or "900 B to 1.2 KiB".
-std::string range_in_words(double low_bytes, double high_bytes) {
-    const std::string low = format_size_about(low_bytes);
-    const std::string high = format_size_about(high_bytes);
-    if (low == high) return low;
+std::string range_in_words(double low_bytes, double high_bytes, int digits = 2) {
+    const std::string low = format_size_about(low_bytes, digits);
+    const std::string high = format_size_about(high_bytes, digits);
+    if (low == high) return digits < 3 ? range_in_words(low_bytes, high_bytes, 3) : low;
     const std::size_t number = low.find(' ');
     const bool same_unit = low.substr(number) == high.substr(high.find(' '));
     return fmt::format("{} to {}", same_unit ? low.substr(0, number) : low, high);
@@ -249,10 +249,11 @@ std::vector<std::string> sentences_of(const CopyOrMap& found) {
             reading.push_back(first_clause(each->crossing, copying));
         for (std::string& clause : reuse_clauses(found, place, copy))
             reading.push_back(std::move(clause));
+        const std::string here = fmt::format("On this machine, now, {}", in_words(place));
+        const std::string first = sentence_of(fmt::format("{}: ", here), reading);
+        sentences.push_back(first);
         sentences.push_back(
-            sentence_of(fmt::format("On this machine, now, {}: ", in_words(place)), reading));
-        sentences.push_back(
-            sentence_of(fmt::format("There, against {}: ", copying),
+            sentence_of(fmt::format("{}, against {}: ", first.empty() ? here : "There", copying),
                         {write_clause(found, place, copy),
                          clause_of("a fresh object for each message",
                                    crossing_of(found, place, copy, Way::fresh_object, 1)),
