@@ -499,6 +499,15 @@ TEST(CopyOrMapTest, APlaceWithoutUndisturbedRowsIsWarnedOf) {
                 ElementsAre(HasSubstr("Nothing was measured undisturbed with one CPU, asleep")));
 }
 
+TEST(CopyOrMapTest, FewRoundsAreWarnedOf) {
+    std::vector<Json> rows = whole_run();
+    std::erase_if(rows, [](const Json& row) { return row.at("round") > 5; });
+    const CopyOrMap found = found_in(run_of(rows));
+    EXPECT_THAT(warnings_of(found),
+                ElementsAre(HasSubstr("4 of 4 measured crossings come from fewer than six")));
+    EXPECT_THAT(sentences_of(found).front(), Not(HasSubstr("anywhere")));
+}
+
 TEST(CopyOrMapTest, TotalsWithoutADifferenceAreMarked) {
     std::vector<Json> rows;
     add_transfers(rows, {3000, 0.35}, Json::object());

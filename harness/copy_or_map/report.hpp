@@ -50,7 +50,8 @@ std::string in_words(const Agreement& agreement);
 std::string miss_in_words(const TransferFinding& finding);
 std::string in_words(const FalseAlarms& found);
 
-/// How much of a message's time is the payload's, at 64 KiB; empty where nothing was stamped.
+/// How much of a message's time is the payload's, at 64 KiB or the next smaller size; empty where
+/// nothing was stamped.
 std::string payload_share_in_words(const CopyOrMap& found);
 
 /// "+3 %"

@@ -9,7 +9,7 @@
 namespace ipclab {
 namespace {
 
-constexpr std::size_t share_at_bytes = 65536;
+constexpr std::size_t share_at_bytes_max = 65536;
 
 std::string counted(std::size_t count, std::string_view noun) {
     return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
@@ -92,6 +92,21 @@ std::string of_failures(const CopyOrMap& found) {
                        first);
 }
 
+std::string of_few_rounds(const CopyOrMap& found) {
+    std::size_t without = 0;
+    std::size_t measured = 0;
+    for (const CrossingFinding& finding : found.crossings) {
+        if (finding.from_model || finding.crossing.state == CrossingState::no_figures) continue;
+        ++measured;
+        without += finding.crossing.has_interval ? 0 : 1;
+    }
+    if (without == 0) return {};
+    return fmt::format("{} of {} come from fewer than six undisturbed rounds, and so have no "
+                       "interval: take them for hints. Run copy-vs-map whole, without --quick, or "
+                       "raise its `budget`.",
+                       without, counted(measured, "measured crossing"));
+}
+
 std::string of_false_alarms(const CopyOrMap& found) {
     if (!found.false_alarms || found.false_alarms->false_alarms <= found.false_alarms->allowed)
         return {};
@@ -117,8 +132,8 @@ std::string of_agreement(const CopyOrMap& found) {
 }  // namespace
 
 std::vector<std::string> warnings_of(const CopyOrMap& found) {
-    std::vector<std::string> all{of_disturbed_places(found), of_failures(found),
-                                 of_false_alarms(found), of_agreement(found)};
+    std::vector<std::string> all{of_disturbed_places(found), of_few_rounds(found),
+                                 of_failures(found), of_false_alarms(found), of_agreement(found)};
     std::erase(all, "");
     return all;
 }
@@ -216,6 +231,10 @@ std::string in_words(const FalseAlarms& found) {
 }
 
 std::string payload_share_in_words(const CopyOrMap& found) {
+    std::size_t at_bytes = 0;  // 64 KiB, where that was measured
+    for (const TransferFinding& finding : found.transfers)
+        if (finding.transfer.size_bytes <= share_at_bytes_max)
+            at_bytes = std::max(at_bytes, finding.transfer.size_bytes);
     std::string text;
     for (const Place& place : places_of(found)) {
         std::string parts;
@@ -223,7 +242,7 @@ std::string payload_share_in_words(const CopyOrMap& found) {
             const Transfer& transfer = finding.transfer;
             const bool plain =
                 transfer.mechanism.starts_with("pipe") || transfer.way == Way::persistent;
-            if (!plain || transfer.size_bytes != share_at_bytes || !transfer.arm.empty() ||
+            if (!plain || transfer.size_bytes != at_bytes || !transfer.arm.empty() ||
                 transfer.placement != place.placement || transfer.waiting != place.waiting)
                 continue;
             if (const auto share = payload_share(finding))
@@ -235,8 +254,8 @@ std::string payload_share_in_words(const CopyOrMap& found) {
     }
     if (text.empty()) return text;
     return fmt::format("Payload: all times have producing and consuming it in; at {} that is {}. "
-                       "Both sides of a crossing have it alike.",
-                       format_size(share_at_bytes), text);
+                       "Both sides of a crossing do this work.",
+                       format_size(at_bytes), text);
 }
 
 }  // namespace ipclab
