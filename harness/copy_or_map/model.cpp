@@ -280,25 +280,28 @@ bool within_promise(const TransferFinding& finding) {
 }
 
 std::string suspect_of(const TransferFinding& finding) {
-    std::array<double, phases.size()> modelled_ns{};
+    // On one CPU nobody can see where sending ends and the switch to the receiver begins.
+    const bool one_cpu = finding.transfer.placement == Placement::same_cpu;
+    const auto clocked_as = [&](Phase phase) {
+        return static_cast<std::size_t>(one_cpu && phase == Phase::send ? Phase::hand_over : phase);
+    };
+    std::array<double, phases.size()> off_ns{};  // model less clock
     std::array<const Term*, phases.size()> largest{};
-    const Term* largest_of_all = nullptr;
+    for (const Phase phase : phases)
+        off_ns[clocked_as(phase)] -= finding.phases_ns[static_cast<std::size_t>(phase)];
     for (const Term& term : finding.model.terms) {
-        const auto i = static_cast<std::size_t>(term.phase);
-        modelled_ns[i] += term.ns;
+        const std::size_t i = clocked_as(term.phase);
+        off_ns[i] += term.ns;
         if (largest[i] == nullptr || largest[i]->ns < term.ns) largest[i] = &term;
-        if (largest_of_all == nullptr || largest_of_all->ns < term.ns) largest_of_all = &term;
     }
-    if (largest_of_all == nullptr) return {};
-    std::size_t worst = static_cast<std::size_t>(largest_of_all->phase);
-    double worst_ns = 0;
+    const Term* suspect = nullptr;
+    double most_ns = -1;
     for (std::size_t i = 0; i < phases.size(); ++i) {
-        const double off_ns = std::abs(modelled_ns[i] - finding.phases_ns[i]);
-        if (off_ns <= worst_ns || largest[i] == nullptr) continue;
-        worst_ns = off_ns;
-        worst = i;
+        if (largest[i] == nullptr || std::abs(off_ns[i]) <= most_ns) continue;
+        most_ns = std::abs(off_ns[i]);
+        suspect = largest[i];
     }
-    return largest[worst]->name;
+    return suspect == nullptr ? std::string() : suspect->name;
 }
 
 }  // namespace ipclab
