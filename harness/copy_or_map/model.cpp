@@ -58,7 +58,8 @@ class Sum {
 enum class OnTwoCpus {
     alternate,    ///< each sleeps while the other is at work
     stay_awake,   ///< neither sleeps for long enough to matter; what they share slows both down
-    go_together,  ///< the receiver copies one piece out while the sender copies the next one in
+    go_together,  ///< the receiver copies one piece out while the sender copies the next one in,
+                  ///< if it comes before the sender has filled the object; else they stay awake
 };
 
 /// What a copying mechanism takes from the costs, and how a message gets through.
@@ -107,13 +108,23 @@ void add_rounds(Sum& sum, const Carrier& carrier, double n) {
     const double done_ns = sum.find_ns({carrier.waking, "overlap", here, 0, out_ns});
     sum.add("copy out", Phase::hand_over, out, out_ns > done_ns ? 1 - done_ns / out_ns : 0);
     const double work_ns = sum.total_ns();
-    const bool whole = carrier.round_bytes == 0 || (here == Placement::two_cpus &&
-                                                    carrier.on_two_cpus == OnTwoCpus::stay_awake);
+    const bool whole = carrier.round_bytes == 0 ||
+                       (here == Placement::two_cpus && carrier.on_two_cpus != OnTwoCpus::alternate);
     const double rounds = whole ? 1 : std::ceil((n + frame_bytes) / carrier.round_bytes);
     sum.add("wake-up", Phase::hand_over, {carrier.waking, "wake_up", here, 0, work_ns});
     if (rounds > 1)
         sum.add("wake-ups of further rounds", Phase::hand_over,
                 {carrier.waking, "wake_up", here, 0, work_ns / rounds / 2}, 2 * (rounds - 1));
+}
+
+/// Whether the receiver is there, once woken, before the sender has filled the object.
+bool go_together(const Sum& sum, const Carrier& carrier, double n) {
+    if (sum.placement() != Placement::two_cpus || carrier.on_two_cpus != OnTwoCpus::go_together)
+        return false;
+    const double in_ns = sum.find_ns({carrier.copying, "copy_in", sum.placement(), n});
+    const double wake_ns =
+        sum.find_ns({carrier.waking, "wake_up", sum.placement(), 0, sum.total_ns()});
+    return in_ns / n * carrier.round_bytes > wake_ns;
 }
 
 /// Both at work, on two CPUs: whoever ends last has the other's first piece, or last one, to wait
@@ -141,7 +152,7 @@ Modelled model_copy(const Transfer& transfer, const Costs& costs) {
     const Placement here = transfer.placement;
     Sum sum(costs, here);
     sum.add("fill", Phase::produce, {carrier->copying, "fill", here, n});
-    if (here == Placement::two_cpus && carrier->on_two_cpus == OnTwoCpus::go_together)
+    if (go_together(sum, *carrier, n))
         add_overlap(sum, *carrier, n);
     else
         add_rounds(sum, *carrier, n);
