@@ -59,7 +59,7 @@ enum class OnTwoCpus {
     alternate,    ///< each sleeps while the other is at work
     stay_awake,   ///< neither sleeps for long enough to matter; what they share slows both down
     go_together,  ///< the receiver copies one piece out while the sender copies the next one in,
-                  ///< if it comes before the sender has filled the object; else they stay awake
+                  ///< where waking it takes less than filling the object; else they stay awake
 };
 
 /// What a copying mechanism takes from the costs, and how a message gets through.
@@ -117,14 +117,15 @@ void add_rounds(Sum& sum, const Carrier& carrier, double n) {
                 {carrier.waking, "wake_up", here, 0, work_ns / rounds / 2}, 2 * (rounds - 1));
 }
 
-/// Whether the receiver is there, once woken, before the sender has filled the object.
+/// Whether a receiver that has slept while the object was filled once is there before it is again.
 bool go_together(const Sum& sum, const Carrier& carrier, double n) {
     if (sum.placement() != Placement::two_cpus || carrier.on_two_cpus != OnTwoCpus::go_together)
         return false;
-    const double in_ns = sum.find_ns({carrier.copying, "copy_in", sum.placement(), n});
-    const double wake_ns =
-        sum.find_ns({carrier.waking, "wake_up", sum.placement(), 0, sum.total_ns()});
-    return in_ns / n * carrier.round_bytes > wake_ns;
+    const double fill_object_ns =
+        sum.find_ns({carrier.copying, "copy_in", sum.placement(), n}) / n * carrier.round_bytes;
+    return n > carrier.round_bytes &&
+           fill_object_ns >
+               sum.find_ns({carrier.waking, "wake_up", sum.placement(), 0, fill_object_ns});
 }
 
 /// Both at work, on two CPUs: whoever ends last has the other's first piece, or last one, to wait

@@ -1,3 +1,4 @@
+#include "harness/copy_or_map/model.hpp"
 #include "harness/copy_or_map/report.hpp"
 #include "harness/copy_or_map/sentences.hpp"
 #include "harness/markdown.hpp"
@@ -110,6 +111,20 @@ std::string total_in_words(const TransferFinding* finding, const TransferFinding
     return text;
 }
 
+/// What is in every transfer of a size, apart: the time of the payload's bare kernels.
+Strings payload_row(const CopyOrMap& found, const std::set<std::size_t>& sizes) {
+    const Costs costs(found.costs);
+    Strings row{"of these: the payload, made and checked in private memory"};
+    row.reserve(1 + sizes.size());
+    for (const std::size_t size_bytes : sizes) {
+        const auto at = static_cast<double>(size_bytes);
+        const auto fill_ns = costs.find_ns("payload/private", "fill", Placement::same_cpu, at);
+        const auto check_ns = costs.find_ns("payload/private", "check", Placement::same_cpu, at);
+        row.push_back(fill_ns && check_ns ? format_time_ns(*fill_ns + *check_ns) : "–");
+    }
+    return row;
+}
+
 void append_totals(std::string& text, const CopyOrMap& found, const Place& place) {
     const std::vector<TotalsLine> lines = totals_of(found, place);
     std::set<std::size_t> sizes;
@@ -139,6 +154,7 @@ void append_totals(std::string& text, const CopyOrMap& found, const Place& place
                 total_in_words(finding_at(&line, size_bytes), finding_at(copy_line, size_bytes))));
         append_markdown_row(text, row);
     }
+    if (!found.costs.empty()) append_markdown_row(text, payload_row(found, sizes));
     text += '\n';
     for (const auto& [name, reason] : reasons)
         text += fmt::format("- {}: {}\n", name, markdown_cell(reason));

@@ -25,6 +25,7 @@
 #include <sys/sem.h>
 #include <sys/shm.h>
 #include <sys/stat.h>
+#include <thread>
 #include <unistd.h>
 
 namespace ipclab {
@@ -400,11 +401,27 @@ std::string runtime_folder() {
 
 void remove_own_objects() { registry().remove_all(); }
 
+namespace {
+
+/// False where the registry's owner lives, or another sweeps it. Who only lists it holds it for a
+/// moment, as does whoever asks here whether that is so: then it is tried again.
+bool take_over(const Fd& file) {
+    constexpr int attempts = 100;
+    for (int attempt = 0; attempt < attempts; ++attempt) {
+        if (::flock(file.get(), LOCK_EX | LOCK_NB) == 0) return true;
+        if (::flock(file.get(), LOCK_SH | LOCK_NB) == -1) return false;
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    return false;
+}
+
+}  // namespace
+
 std::vector<std::string> sweep_leftovers() {
     std::vector<std::string> removed;
     const std::string folder = folder_path();
     for_each_registry(folder, [&](const Fd& file, const std::string& name) {
-        if (::flock(file.get(), LOCK_EX | LOCK_NB) == -1) return;  // its owner lives
+        if (!take_over(file)) return;
         const unsigned long its_own = namespace_of_registry(name);
         const bool elsewhere = its_own != ipc_namespace("self");
         bool out_of_reach = false;
