@@ -256,6 +256,7 @@ Summary summarise(const RecordedRun& run) {
     const std::vector<RecordedCost> costs = read_costs(run);
     const std::vector<RecordedTransfer> transfers = read_transfers(run);
     std::vector<const RowBasis*> all;
+    all.reserve(rows.size() + costs.size() + transfers.size());
     for (const RecordedRow& row : rows) all.push_back(&row);
     for (const RecordedCost& row : costs) all.push_back(&row);
     for (const RecordedTransfer& row : transfers) all.push_back(&row);

@@ -10,6 +10,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace ipclab {
@@ -19,7 +20,10 @@ struct Place {
     Placement placement = Placement::same_cpu;
     Waiting waiting = Waiting::sleeps;
 
-    auto operator<=>(const Place&) const = default;
+    bool operator==(const Place&) const = default;
+    bool operator<(const Place& other) const {
+        return std::pair(placement, waiting) < std::pair(other.placement, other.waiting);
+    }
 };
 
 /// Where one way to map overtakes one mechanism that copies.

@@ -63,7 +63,8 @@ std::vector<double> all_crossings(const Line& line) {
 double position_on(const Line& line) {
     if (!line.back().map_wins()) return beyond_all;
     const std::vector<double> sizes = all_crossings(line);
-    return sizes.empty() ? before_all : sizes.back();
+    if (sizes.empty()) return before_all;
+    return sizes.back();
 }
 
 CrossingState state_of(const Line& line) {

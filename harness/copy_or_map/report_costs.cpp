@@ -15,7 +15,7 @@ using Strings = std::vector<std::string>;
 
 constexpr std::size_t slope_from_bytes = 65536;
 constexpr std::size_t slope_to_bytes = 1048576;
-constexpr std::size_t page_bytes = 4096;
+constexpr double page_bytes = 4096;
 
 /// A line of a table of costs.
 using Line = std::pair<std::string, std::string>;  // cost, figure
@@ -86,7 +86,7 @@ void append_slopes(std::string& text, const CostTable& table) {
         constexpr auto bytes = static_cast<double>(slope_to_bytes - slope_from_bytes);
         const double slope_ns = (*to_ns - *from_ns) / bytes;
         const auto pages = [](double total_ns, std::size_t size_bytes) {
-            return fmt::format("{:.3g}", total_ns / static_cast<double>(size_bytes / page_bytes));
+            return fmt::format("{:.3g}", total_ns * page_bytes / static_cast<double>(size_bytes));
         };
         const bool faults = line.first.starts_with("map/") && line.second == "touch";
         append_markdown_row(rows, {fmt::format("`{}`", line.first), line.second,
@@ -95,10 +95,11 @@ void append_slopes(std::string& text, const CostTable& table) {
                                    faults ? pages(*to_ns, slope_to_bytes) : ""});
     }
     if (rows.empty()) return;
-    text += fmt::format(
-        "What a KiB more costs, between {0} and {1}; and what a page costs that is "
-        "touched for the first time in a mapping (touch / pages of {2}), in ns:\n\n",
-        format_size(slope_from_bytes), format_size(slope_to_bytes), format_size(page_bytes));
+    text +=
+        fmt::format("What a KiB more costs, between {0} and {1}; and what a page costs that is "
+                    "touched for the first time in a mapping (touch / pages of {2}), in ns:\n\n",
+                    format_size(slope_from_bytes), format_size(slope_to_bytes),
+                    format_size(static_cast<std::size_t>(page_bytes)));
     append_markdown_header(text, {"cost", "figure", "ns per KiB",
                                   fmt::format("ns per page at {}", format_size(slope_from_bytes)),
                                   fmt::format("ns per page at {}", format_size(slope_to_bytes))});

@@ -103,8 +103,8 @@ std::unique_ptr<Subject> create_subject(const Transfer& transfer) {
         return make_subject(std::make_unique<ObjectSockets>(transfer.size_bytes, transfer.waiting),
                             transfer.size_bytes,
                             [](ObjectSockets& sockets, Side side) { return sockets.attach(side); });
-    return transfer.waiting == Waiting::spins ? create_mapped<FlagSemaphores<Spin>>(transfer)
-                                              : create_mapped<PureFutexSemaphores>(transfer);
+    if (transfer.waiting == Waiting::spins) return create_mapped<FlagSemaphores<Spin>>(transfer);
+    return create_mapped<PureFutexSemaphores>(transfer);
 }
 
 }  // namespace ipclab

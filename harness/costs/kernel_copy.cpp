@@ -14,8 +14,8 @@ namespace {
 constexpr std::size_t size_bytes_max = std::size_t{64} << 20;
 
 template <class Conduit>
-CostEntry entry(std::string name, std::string_view explanation) {
-    return {{.name = std::move(name),
+CostEntry entry(std::string_view name, std::string_view explanation) {
+    return {{.name = std::string(name),
              .figures = {{"fill", "message"},
                          {"copy_in", "message"},
                          {"copy_out", "message"},

@@ -156,8 +156,8 @@ const std::vector<std::int64_t> sleeps_ns{3'000,   10'000,    30'000,    100'000
                                           300'000, 1'000'000, 10'000'000};
 
 template <class Exchange>
-CostEntry sleeping(std::string name, std::string_view explanation) {
-    return {{.name = std::move(name),
+CostEntry sleeping(std::string_view name, std::string_view explanation) {
+    return {{.name = std::string(name),
              .figures = {{"wake_up", "wake-up"}},
              .explanation = explanation,
              .sleeps_ns = sleeps_ns,
@@ -168,8 +168,8 @@ CostEntry sleeping(std::string name, std::string_view explanation) {
 }
 
 template <class Exchange>
-CostEntry spinning(std::string name, std::string_view explanation) {
-    CostEntry made = sleeping<Exchange>(std::move(name), explanation);
+CostEntry spinning(std::string_view name, std::string_view explanation) {
+    CostEntry made = sleeping<Exchange>(name, explanation);
     made.facts.placements = {Placement::two_cpus};
     made.facts.sleeps_ns.front() = 0;
     made.facts.sleeps_ns.pop_back();
