@@ -139,7 +139,7 @@ class Plots(unittest.TestCase):
         drawn, labels, words = groups(svg, "threshold:"), strings(svg), said(svg)
         axis = markers(groups(svg, "series:pipe|")["series:pipe|0"])
         for threshold in published:
-            self.assertRegex(threshold["source"], r"\((19|20)\d\d")
+            self.assertRegex(threshold["source"], r"\w/\w")
             self.assertIn(f"threshold:{threshold['name']}", drawn)
             self.assertTrue(any(re.fullmatch(rf"{threshold['name']} \d+ [kKM]?i?B", label) for label in labels), threshold)
             self.assertIn(threshold["source"].split(",")[0], words)
