@@ -23,6 +23,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -50,6 +51,10 @@ struct Address {
     std::string name;
 };
 
+/// How a message is stored into memory that both processes see. Non-temporal stores go past the
+/// caches (MOVNT); whoever publishes the message orders them first (SFENCE).
+enum class Stores { plain, non_temporal };
+
 /// What the user of a mechanism asks of it. Where 0 stands for the mechanism's own default. What
 /// this machine cannot give is refused (LimitReached), never cut down.
 struct Needs {
@@ -59,6 +64,11 @@ struct Needs {
     std::size_t capacity_bytes = 0;
     /// How long a single wait may last before it throws TimedOut.
     std::chrono::milliseconds timeout{10'000};
+    /// How many messages a sender hands over together; what is less waits for `flush`. 0: as the
+    /// mechanism does by itself.
+    std::size_t batch_messages = 0;
+    /// Where messages are made in place: how to store them. Nothing: as the mechanism finds best.
+    std::optional<Stores> stores{};
     /// Where to make the object; it must not exist. Empty: at a fresh name that begins with
     /// "ipclab-".
     Address address{};
@@ -207,18 +217,51 @@ void flush(E& endpoint) {
     if constexpr (requires { endpoint.flush(); }) endpoint.flush();
 }
 
+/// Of how many messages of this size one makes all of them visible.
+template <class E>
+std::size_t publish_every(const E& endpoint, std::size_t message_bytes) {
+    if constexpr (requires { endpoint.publish_every(message_bytes); })
+        return endpoint.publish_every(message_bytes);
+    else
+        return 1;
+}
+
+/// How to store into the latest loan.
+template <class E>
+Stores stores_of(const E& endpoint) {
+    if constexpr (requires { endpoint.stores(); })
+        return endpoint.stores();
+    else
+        return Stores::plain;
+}
+
+/// What an endpoint counted since it was attached, for who wants to know more than times: an
+/// endpoint that counts has `counters()`, which returns an array of these.
+struct Counter {
+    std::string_view name;  ///< "packets", "cycles"
+    std::uint64_t value = 0;
+};
+
 // ---------------------------------------------------------------------------------------------
 // put and get.
 
-/// Sends one message of scratch.size() bytes, made by `fill(Bytes)`, which runs exactly once, on
-/// the memory that crosses: on the loan where the endpoint lends, else on `scratch`.
+/// Sends one message of scratch.size() bytes, made by `fill(Bytes)` or, if it obeys hints,
+/// `fill(Bytes, Stores)`, which runs exactly once, on the memory that crosses: on the loan where
+/// the endpoint lends, else on `scratch`.
 template <class E>
 void put(E& endpoint, Bytes scratch, auto&& fill) {
+    const auto fill_as = [&](Bytes message, Stores stores) {
+        if constexpr (std::invocable<decltype(fill), Bytes, Stores>)
+            fill(message, stores);
+        else
+            fill(message);
+    };
     if constexpr (LendingSender<E>) {
-        fill(endpoint.loan(scratch.size()));
+        const Bytes loan = endpoint.loan(scratch.size());
+        fill_as(loan, stores_of(endpoint));
         endpoint.publish(scratch.size());
     } else {
-        fill(scratch);
+        fill_as(scratch, Stores::plain);
         endpoint.send(scratch);
     }
 }

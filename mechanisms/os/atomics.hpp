@@ -23,6 +23,8 @@ struct SystemAtomics {
                       std::atomic<std::uint64_t>::is_always_lock_free,
                   "a lock would live in one process only");
 
+    static void fence(std::memory_order order) { std::atomic_thread_fence(order); }
+
     /// One turn of a spin loop: lets the core leave the line alone for some 10 ns (PAUSE).
     static void relax() { __builtin_ia32_pause(); }
     static void yield() { ::sched_yield(); }
