@@ -12,6 +12,7 @@
 
 #include "mechanisms/mechanism.hpp"
 #include "mechanisms/rings/memif/queue.hpp"
+#include "mechanisms/rings/memif/ring.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -19,8 +20,6 @@
 #include <string>
 
 namespace ipclab::memif {
-
-enum class SocketRole { server, client };
 
 struct Options {
     std::string socket;  ///< a path, or "@name" for an abstract one
