@@ -39,12 +39,21 @@ struct Options {
     std::chrono::milliseconds reconnect_interval{2000};
 };
 
+/// How the latest connection, or attempt at one, came to its end.
+enum class Ending {
+    none,     ///< there was none yet
+    left,     ///< the peer said that it leaves, or that it refuses
+    died,     ///< the peer's socket was closed without a word: it was killed, or is DPDK
+    refused,  ///< we have refused the peer
+    failed,   ///< there is no such peer, or the system has refused something
+};
+
 /// Over all queues and all connections.
 struct Statistics {
     QueueStatistics sent;
     QueueStatistics received;
     std::uint64_t connections = 0;
-    std::uint64_t disconnections = 0;  ///< of handshakes, too
+    std::uint64_t disconnections = 0;  ///< also in the middle of a handshake
     std::uint64_t violations = 0;      ///< times that the peer broke the rules
 };
 
@@ -53,6 +62,8 @@ class Interface {
     /// Listens, or starts to connect; does not wait. Throws Refused where the socket's name is in
     /// use or an option is out of its range, SystemError.
     explicit Interface(Options options);
+    /// A server on a socket that listens already; its name is the caller's to remove.
+    Interface(Options options, Fd listener);
     Interface(Interface&&) noexcept;
     Interface& operator=(Interface&&) noexcept;
     Interface(const Interface&) = delete;
@@ -62,13 +73,15 @@ class Interface {
 
     /// An epoll(7) instance, the same for life: readable when service() has something to do.
     [[nodiscard]] int descriptor() const;
-    /// Accepts, shakes hands, notices ends, and tries again. Never waits.
+    /// Accepts, shakes hands, notices ends, and tries again. Never waits. Throws LimitReached where
+    /// this process has no descriptors left; what peers do ends their connections only.
     void service();
 
     /// May be asked by any thread.
     [[nodiscard]] bool connected() const;
     /// Why the latest connection ended, or the latest attempt failed; "" if none did.
     [[nodiscard]] std::string last_disconnect() const;
+    [[nodiscard]] Ending last_ending() const;
     /// The name that the peer gave itself; "" while not connected.
     [[nodiscard]] std::string peer_name() const;
 
