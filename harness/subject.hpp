@@ -47,6 +47,8 @@ constexpr std::string_view name_of(Waiting waiting) {
         return "spins";
     case Waiting::spins_yielding:
         return "spins, yielding";
+    case Waiting::polls_sleeping:
+        return "polls, sleeping";
     case Waiting::spins_then_sleeps:
         break;
     }

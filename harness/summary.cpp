@@ -207,8 +207,8 @@ std::map<std::string, Rows> by_variant(const Rows& rows) {
 /// Like with like: mechanisms that wait in the same way stand together, those that leave the CPU to
 /// others first.
 std::size_t rank_of_waiting(const std::string& waiting) {
-    constexpr std::array order{Waiting::sleeps, Waiting::spins_then_sleeps, Waiting::spins_yielding,
-                               Waiting::spins};
+    constexpr std::array order{Waiting::sleeps, Waiting::spins_then_sleeps, Waiting::polls_sleeping,
+                               Waiting::spins_yielding, Waiting::spins};
     for (std::size_t i = 0; i < order.size(); ++i)
         if (name_of(order[i]) == waiting) return i;
     return order.size();

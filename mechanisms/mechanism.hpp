@@ -92,7 +92,7 @@ enum class Delivery { reliable, may_lose };
 /// What happens to who is left when the peer is killed at a bad moment: told by an error, or, as
 /// the mechanism's lesson tells, left to wait for ever.
 enum class AfterAKill { survivor_is_told, survivor_may_hang };
-enum class Waiting { sleeps, spins, spins_yielding, spins_then_sleeps };
+enum class Waiting { sleeps, spins, spins_yielding, spins_then_sleeps, polls_sleeping };
 
 /// System calls per message on one side. The second figure is for a wait that was in vain at first:
 /// a sender that has a sleeping peer to wake, a receiver that has to go to sleep.

@@ -2,14 +2,20 @@
 #pragma once
 
 #include "mechanisms/mechanism_list.hpp"
+#include "mechanisms/rings/snabb/snabb_link.hpp"
 #include "mechanisms/rings/spsc_ring.hpp"
+#include "mechanisms/waiting/adaptive_sleep.hpp"
 #include "mechanisms/waiting/futex.hpp"
 #include "mechanisms/waiting/spin.hpp"
 
 namespace ipclab::rings {
 
-using Family = MechanismList<SpscRing<Spin>,       //
-                             SpscRing<SpinYield>,  //
-                             SpscRing<SpinThenFutex>>;
+using Family = MechanismList<SpscRing<Spin>,                              //
+                             SpscRing<SpinYield>,                         //
+                             SpscRing<SpinThenFutex>,                     //
+                             SnabbLink<snabb::InterProc, AdaptiveSleep>,  //
+                             SnabbLink<snabb::InterProc, Spin>,           //
+                             SnabbLink<snabb::Interlink, AdaptiveSleep>,  //
+                             SnabbLink<snabb::Interlink, Spin>>;
 
 }  // namespace ipclab::rings

@@ -40,10 +40,13 @@ class EndpointOfItsType final : public AnyEndpoint {
             endpoint_.notify();
         } else {
             in_manner(manner, [&](auto& endpoint) {
-                if (scratch.size() <= message_bytes_max())
-                    return ipclab::put(endpoint, scratch, fill);
-                fill(scratch);
-                Rounds(endpoint).send(scratch);
+                if (scratch.size() <= message_bytes_max()) {
+                    ipclab::put(endpoint, scratch, fill);
+                } else {
+                    fill(scratch);
+                    Rounds(endpoint).send(scratch);
+                }
+                ipclab::flush(endpoint);
             });
         }
     }
@@ -61,7 +64,10 @@ class EndpointOfItsType final : public AnyEndpoint {
     }
     void send(View message) override {
         in_manner(Manner::staged, [&](auto& endpoint) {
-            if constexpr (requires { endpoint.send(message); }) endpoint.send(message);
+            if constexpr (requires { endpoint.send(message); }) {
+                endpoint.send(message);
+                ipclab::flush(endpoint);
+            }
         });
     }
     std::size_t receive(Bytes buffer) override {
