@@ -1,8 +1,11 @@
 // What is measured: one cell of a scenario's table.
 #pragma once
 
+#include "mechanisms/mechanism.hpp"
+
 #include <array>
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -22,6 +25,7 @@ enum class Placement { same_cpu, two_cpus };
 inline constexpr std::array patterns{Pattern::ping_pong, Pattern::stream, Pattern::lifecycle};
 inline constexpr std::array accesses{Access::copy, Access::in_place};
 inline constexpr std::array placements{Placement::same_cpu, Placement::two_cpus};
+inline constexpr std::array all_stores{Stores::plain, Stores::non_temporal};
 
 constexpr std::string_view name_of(Pattern p) {
     switch (p) {
@@ -38,6 +42,9 @@ constexpr std::string_view name_of(Access a) { return a == Access::copy ? "copy"
 constexpr std::string_view name_of(Placement p) {
     return p == Placement::same_cpu ? "same_cpu" : "two_cpus";
 }
+constexpr std::string_view name_of(Stores s) {
+    return s == Stores::plain ? "plain" : "non-temporal";
+}
 
 struct Cell {
     std::string mechanism;
@@ -46,8 +53,17 @@ struct Cell {
     Access access = Access::copy;
     Placement placement = Placement::two_cpus;
     std::size_t capacity_bytes = 0;  ///< asked of the mechanism; 0: its default
+    /// Asked of the mechanism, to be handed over together; 0: its default. A ping-pong sends so
+    /// many there before it sends as many back.
+    std::size_t batch_messages = 0;
+    std::optional<Stores> stores{};  ///< asked of the mechanism; nothing: its default
 
     bool operator==(const Cell&) const = default;
+
+    /// Messages each way in an exchange of a ping-pong.
+    [[nodiscard]] std::size_t messages_per_exchange() const {
+        return pattern == Pattern::ping_pong && batch_messages > 0 ? batch_messages : 1;
+    }
 };
 
 }  // namespace ipclab

@@ -34,7 +34,10 @@ class CatalogSubject : public Subject {
         const std::size_t whole_bytes = cell.capacity_bytes == 0
                                             ? cell.size_bytes
                                             : std::min(cell.size_bytes, cell.capacity_bytes);
-        return {.message_bytes_max = whole_bytes, .capacity_bytes = cell.capacity_bytes};
+        return {.message_bytes_max = whole_bytes,
+                .capacity_bytes = cell.capacity_bytes,
+                .batch_messages = cell.batch_messages,
+                .stores = cell.stores};
     }
 
     template <class E>

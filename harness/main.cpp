@@ -40,6 +40,8 @@ struct RunWords {
     std::vector<std::string> mechanisms;
     std::vector<std::string> sizes;
     std::vector<std::string> capacities;
+    std::vector<std::string> batches;
+    std::vector<std::string> stores;
     std::string rounds;
     std::string seed;
     std::string out;
@@ -99,22 +101,27 @@ RunOptions read_run_words(const RunWords& words) {
     if (!words.out.empty()) options.out = words.out;
     if (!words.seed.empty())
         options.seed = option("--seed", [&] { return whole_number<std::uint64_t>(words.seed, 0); });
-    const auto mechanisms = option("--mechanism", [&] {
+    Instead instead;
+    instead.mechanisms = option("--mechanism", [&] {
         return values_of<std::string>(words.mechanisms, [](const std::string& name) {
             match_mechanisms({name});
             return name;
         });
     });
-    const auto sizes_bytes =
+    instead.sizes_bytes =
         option("--size", [&] { return values_of<std::size_t>(words.sizes, parse_message_size); });
-    const auto capacities_bytes = option(
+    instead.capacities_bytes = option(
         "--capacity", [&] { return values_of<std::size_t>(words.capacities, parse_capacity); });
+    instead.batches_messages = option(
+        "--batch-messages", [&] { return values_of<std::size_t>(words.batches, parse_batch); });
+    instead.stores = option(
+        "--stores", [&] { return values_of<std::optional<Stores>>(words.stores, parse_stores); });
     const int rounds_max = option(
         "--rounds", [&] { return words.rounds.empty() ? 0 : whole_number<int>(words.rounds, 1); });
 
     for (const std::string& word : words.scenarios) {
         Scenario scenario = read_scenario(find_scenario(word), words.quick);
-        narrow(scenario, mechanisms, sizes_bytes, capacities_bytes);
+        narrow(scenario, instead);
         if (rounds_max > 0) scenario.rounds_max = rounds_max;
         const bool is_experiment = scenario.experiment != Experiment::cells;
         if (is_experiment ? scenario.mechanisms.empty() : cells_of(scenario).empty())
@@ -196,6 +203,12 @@ CLI::App* add_run(CLI::App& app, RunWords& words) {
         ->type_name("LIST");
     add_list("--capacity", words.capacities,
              "Ask the mechanisms for room for so many unread bytes: default,64KiB,1MiB")
+        ->type_name("LIST");
+    add_list("--batch-messages", words.batches,
+             "Ask them to hand over so many messages together: default,1,32")
+        ->type_name("LIST");
+    add_list("--stores", words.stores,
+             "Ask how to store where a message is made in place: default,plain,non-temporal")
         ->type_name("LIST");
     command->add_flag("--quick", words.quick, "Shorten the scenarios to their [quick] tables");
     command->add_option("--rounds", words.rounds, "At most so many pairs of processes per cell")

@@ -10,8 +10,8 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-/// Even where one message takes longer than the whole batch.
-constexpr std::uint64_t messages_min = 5;
+/// Even where one exchange takes longer than a pair is measured.
+constexpr std::uint64_t exchanges_min = 5;
 /// A row in which the payload's kernels take more than this is bound by them.
 constexpr double bound_share = 0.5;
 
@@ -27,6 +27,9 @@ Json header(const Cell& cell, const Conditions& conditions, int round, int attem
             {"size_bytes", cell.size_bytes},
             {"capacity_asked_bytes",
              cell.capacity_bytes > 0 ? Json(cell.capacity_bytes) : Json(nullptr)},
+            {"batch_messages_asked",
+             cell.batch_messages > 0 ? Json(cell.batch_messages) : Json(nullptr)},
+            {"stores_asked", cell.stores ? Json(name_of(*cell.stores)) : Json(nullptr)},
             {"access", name_of(cell.access)},
             {"waiting", name_of(facts_of(cell.mechanism).waiting)},
             {"placement", name_of(cell.placement)},
@@ -42,14 +45,14 @@ void add_ping_pong(Json& row, const LegResult& result, double& figure_ns) {
     };
     figure_ns = percentile<double>(sorted, 50);
     row["stride"] = result.leg.stride;
-    row["round_trip_ns"] = {
-        {"samples", sorted.size()},
-        {"mean", static_cast<double>(result.elapsed_ns) / static_cast<double>(result.leg.messages)},
-        {"p50", figure_ns},
-        {"p90", value(90)},
-        {"p99", value(99)},
-        {"p99_9", value(99.9)},
-        {"max", sorted.back()}};
+    row["round_trip_ns"] = {{"samples", sorted.size()},
+                            {"mean", static_cast<double>(result.elapsed_ns) /
+                                         static_cast<double>(result.leg.exchanges())},
+                            {"p50", figure_ns},
+                            {"p90", value(90)},
+                            {"p99", value(99)},
+                            {"p99_9", value(99.9)},
+                            {"max", sorted.back()}};
     Json& grid = row["round_trip_ns_percentiles"] = Json::array();
     for (const double percent : percentile_grid)
         if (Json found = value(percent); !found.is_null()) grid.push_back({percent, found});
@@ -67,26 +70,44 @@ Json bound_by(const Cell& cell, const Conditions& conditions, double figure_ns) 
     const auto cost = conditions.payload_costs.find(cell.size_bytes);
     if (cost == conditions.payload_costs.end()) return nullptr;
     const auto [fill_ns, check_ns] = cost->second;
-    // One after the other there and back, or side by side.
+    // A stream fills and checks side by side where it has two CPUs, a batch all but the first and
+    // the last of its messages; what goes there and back does everything twice.
+    const bool side_by_side = cell.placement == Placement::two_cpus;
+    const double one_ns = fill_ns + check_ns;
+    const double each_ns = side_by_side ? std::max(fill_ns, check_ns) : one_ns;
     const double kernels_ns =
-        cell.pattern == Pattern::ping_pong || cell.placement == Placement::same_cpu
-            ? (fill_ns + check_ns) * (cell.pattern == Pattern::ping_pong ? 2 : 1)
-            : std::max(fill_ns, check_ns);
+        cell.pattern == Pattern::ping_pong
+            ? 2 * (one_ns + static_cast<double>(cell.messages_per_exchange() - 1) * each_ns)
+            : each_ns;
     if (kernels_ns < bound_share * figure_ns) return nullptr;
     return fill_ns >= check_ns ? "fill" : "check";
 }
 
 LegResult run_batch(Session& session, const Cell& cell, const Conditions& conditions) {
-    const LegResult warm = session.warm_up(conditions.batch / 4, conditions.touch);
-    const double message_ns =
-        static_cast<double>(warm.elapsed_ns) / static_cast<double>(warm.leg.messages);
-    const std::uint64_t stride = cell.pattern == Pattern::ping_pong ? stride_for(message_ns) : 1;
+    const std::uint64_t batch = cell.messages_per_exchange();
+    const LegResult warm = session.warm_up(conditions.batch / 4, conditions.touch, batch);
+    const double exchange_ns =
+        static_cast<double>(warm.elapsed_ns) / static_cast<double>(warm.leg.exchanges());
+    const std::uint64_t stride = cell.pattern == Pattern::ping_pong ? stride_for(exchange_ns) : 1;
     const auto wanted =
-        static_cast<std::uint64_t>(static_cast<double>(conditions.batch.count()) / message_ns);
+        static_cast<std::uint64_t>(static_cast<double>(conditions.batch.count()) / exchange_ns);
     const std::uint64_t most =
         cell.pattern == Pattern::ping_pong ? (SessionMemory::samples_max - 1) * stride : wanted;
-    const std::uint64_t messages = std::clamp(wanted, messages_min, std::max(messages_min, most));
-    return session.run_leg((messages + stride - 1) / stride * stride, stride, conditions.touch);
+    const std::uint64_t exchanges =
+        std::clamp(wanted, exchanges_min, std::max(exchanges_min, most));
+    return session.run_leg((exchanges + stride - 1) / stride * stride * batch, stride,
+                           conditions.touch, 0, batch);
+}
+
+/// By side, what its endpoint counted; null where neither does.
+Json counters_of(const LegResult& result) {
+    Json counters;
+    for (const Side side : {Side::initiator, Side::responder})
+        for (const CounterReport& counter : result.sides[static_cast<std::size_t>(side)].counters)
+            if (counter.name[0] != '\0')
+                counters[side == Side::initiator ? "initiator" : "responder"]
+                        [std::string(counter.name.data())] = counter.value;
+    return counters;
 }
 
 /// What every row with figures tells, whatever the pattern.
@@ -96,12 +117,19 @@ void add_common(Json& json, const Cell& cell, const Conditions& conditions,
     json["elapsed_ns"] = result.elapsed_ns;
     json["fragments"] = result.sides[0].fragments;
     json["capacity_bytes"] = result.sides[0].capacity_bytes;
-    json["publish_every"] = 1;
+    // A ping-pong, and a life's one message, are flushed at the end of each batch.
+    json["publish_every"] =
+        cell.pattern == Pattern::stream
+            ? result.sides[0].publish_every
+            : std::min<std::uint64_t>(result.sides[0].publish_every, cell.messages_per_exchange());
+    json["stores"] = name_of(result.sides[0].stores);
+    json["counters"] = counters_of(result);
     json["touch"] = name_of(conditions.touch);
     json["payload_at_reader"] =
         cell.placement == Placement::same_cpu ? "warm" : "other CPU's cache";
-    json["bytes_in_flight_max"] =
-        cell.pattern == Pattern::stream ? result.sides[0].capacity_bytes : cell.size_bytes;
+    json["bytes_in_flight_max"] = cell.pattern == Pattern::stream
+                                      ? result.sides[0].capacity_bytes
+                                      : cell.size_bytes * cell.messages_per_exchange();
     json["closed_loop"] = cell.pattern == Pattern::ping_pong;
     add_conditions(json, conditions);
 }

@@ -112,6 +112,16 @@ SideUsage Player::usage_so_far() {
             .major_faults = used.ru_majflt};
 }
 
+void Player::report_counters(std::span<const Counter> before, std::span<const Counter> after) {
+    if (after.size() > report_.counters.size())
+        throw std::length_error("more counters than there is room for");
+    for (std::size_t i = 0; i < after.size(); ++i) {
+        CounterReport& told = report_.counters[i];
+        told = {.value = after[i].value - before[i].value};
+        after[i].name.copy(told.name.data(), told.name.size() - 1);
+    }
+}
+
 void Player::report_usage(const SideUsage& before, std::int64_t run_queue_ns) {
     const SideUsage after = usage_so_far();
     report_.usage = {.cpu_ns = after.cpu_ns - before.cpu_ns,

@@ -36,6 +36,12 @@ struct Hiccups {
     double share = 0;  ///< of the time looked at, lost in gaps of over a microsecond
 };
 
+/// What an endpoint counted in a leg, by a name that outlives the process.
+struct CounterReport {
+    std::array<char, 24> name{};  ///< empty: no counter
+    std::uint64_t value = 0;
+};
+
 enum class OrderKind { probe, leg, quit };
 
 struct Order {
@@ -54,6 +60,9 @@ struct SideReport {
     std::uint64_t mismatches = 0;
     std::uint64_t fragments = 1;  ///< that a message travels in
     std::uint64_t capacity_bytes = 0;
+    std::uint64_t publish_every = 1;  ///< messages of the row's size
+    Stores stores = Stores::plain;    ///< how the latest message was stored
+    std::array<CounterReport, 12> counters{};
     std::int64_t attach_ns = 0;  ///< includes waiting for the peer where attaching has an order
     std::int64_t attach_minor_faults = 0;
     std::int64_t detach_ns = 0;  ///< known when the process has ended
@@ -143,10 +152,11 @@ class Player {
     /// A leg of a pattern over any endpoint. The messages of a life cycle go one way.
     template <class E>
     void play(E& endpoint, Pattern pattern, std::size_t size_bytes, const Leg& leg) {
-        if (pattern == Pattern::ping_pong && leg.messages / leg.stride >= samples_ns_.size())
+        if (pattern == Pattern::ping_pong && leg.exchanges() / leg.stride >= samples_ns_.size())
             throw std::length_error("more samples than there is room for");
         const auto [out, in] = scratch(size_bytes);
         Talker<E> talker{endpoint, out, in, leg.touch};
+        const auto counted_before = counters_of(endpoint);
         measure([&] {
             const bool first = side_ == Side::initiator;
             if (pattern == Pattern::ping_pong && first)
@@ -159,6 +169,9 @@ class Player {
                 stream_responder(talker, leg);
         });
         report_.mismatches = talker.mismatches;
+        report_.publish_every = publish_every(endpoint, size_bytes);
+        report_.stores = stores_of(endpoint);
+        report_counters(counted_before, counters_of(endpoint));
     }
 
     /// A ping-pong whose phases are told: means per message, in the order of enum Phase.
@@ -180,6 +193,9 @@ class Player {
     static std::int64_t run_queue_so_far_ns();
     static SideUsage usage_so_far();
     void report_usage(const SideUsage& before, std::int64_t run_queue_ns);
+    /// What was counted in between. More counters than there is room for are a mistake of the
+    /// mechanism's author, who is told.
+    void report_counters(std::span<const Counter> before, std::span<const Counter> after);
 
     PairControl& control_;
     SideReport& report_;

@@ -16,13 +16,16 @@ inline std::int64_t now_ns() {
     return std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds(1);
 }
 
-/// What one process does in a leg of a pattern: `messages` of them, from sequence number `first`
-/// on.
+/// What one process does in a leg of a pattern: `messages` of them each way, from sequence number
+/// `first` on.
 struct Leg {
-    std::uint64_t messages = 0;
+    std::uint64_t messages = 0;  ///< a multiple of `batch`
     std::uint64_t first = 0;
     std::uint64_t stride = 1;  ///< exchanges between two looks at the clock
     Touch touch = Touch::all;
+    std::uint64_t batch = 1;  ///< messages of an exchange: so many there, then so many back
+
+    [[nodiscard]] std::uint64_t exchanges() const { return messages / batch; }
 };
 
 /// For exchanges that take this long. Each is stamped where it takes a microsecond or more; else
@@ -75,11 +78,12 @@ std::size_t ping_pong_initiator(Talker<E>& talker, const Leg& leg,
     std::size_t samples = 0;
     std::int64_t then_ns = now_ns();
     for (std::uint64_t done = 0; done < leg.messages;) {
-        const std::uint64_t stop = std::min(leg.messages, done + leg.stride);
-        for (; done < stop; ++done) {
-            talker.say(leg.first + done);
+        const std::uint64_t stop = std::min(leg.messages, done + leg.stride * leg.batch);
+        while (done < stop) {
+            const std::uint64_t end = done + leg.batch;
+            for (std::uint64_t i = done; i < end; ++i) talker.say(leg.first + i);
             flush(talker.endpoint);
-            talker.hear(leg.first + done);
+            for (; done < end; ++done) talker.hear(leg.first + done);
         }
         const std::int64_t this_ns = now_ns();
         samples_ns[samples++] = this_ns - then_ns;
@@ -90,9 +94,10 @@ std::size_t ping_pong_initiator(Talker<E>& talker, const Leg& leg,
 
 template <class E>
 void ping_pong_responder(Talker<E>& talker, const Leg& leg) {
-    for (std::uint64_t i = 0; i < leg.messages; ++i) {
-        talker.hear(leg.first + i);
-        talker.say(leg.first + i);
+    for (std::uint64_t done = 0; done < leg.messages;) {
+        const std::uint64_t end = done + leg.batch;
+        for (std::uint64_t i = done; i < end; ++i) talker.hear(leg.first + i);
+        for (; done < end; ++done) talker.say(leg.first + done);
         flush(talker.endpoint);
     }
 }

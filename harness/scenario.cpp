@@ -4,6 +4,7 @@
 #include "harness/subject.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <fnmatch.h>
@@ -62,6 +63,25 @@ std::size_t parse_capacity(std::string_view text) {
     return text == "default" ? 0 : parse_message_size(text);
 }
 
+std::size_t parse_batch(std::string_view text) {
+    if (text == "default") return 0;
+    std::size_t messages = 0;
+    const char* const end = text.data() + text.size();
+    const auto [stop, error] = std::from_chars(text.data(), end, messages);
+    if (stop != end || error != std::errc() || messages < 1 || messages > batch_limit_messages)
+        throw BadQuantity(
+            fmt::format("{:?}: must be a whole number of messages between 1 and {}, or \"default\"",
+                        text, batch_limit_messages));
+    return messages;
+}
+
+std::optional<Stores> parse_stores(std::string_view text) {
+    if (text == "default") return std::nullopt;
+    for (const Stores stores : all_stores)
+        if (name_of(stores) == text) return stores;
+    throw BadQuantity(unknown("stores", text, {"default", "plain", "non-temporal"}));
+}
+
 std::string unknown(std::string_view kind, std::string_view word,
                     const std::vector<std::string>& names) {
     const auto meant = nearest_name(word, names);
@@ -96,12 +116,16 @@ std::vector<std::string> match_mechanisms(const std::vector<std::string>& names)
     return mechanisms;
 }
 
-void narrow(Scenario& scenario, const std::vector<std::string>& mechanisms,
-            const std::vector<std::size_t>& sizes_bytes,
-            const std::vector<std::size_t>& capacities_bytes) {
+void narrow(Scenario& scenario, const Instead& instead) {
+    const std::vector<std::string>& mechanisms = instead.mechanisms;
+    const auto take = [](auto& ours, const auto& theirs) {
+        if (!theirs.empty()) ours = theirs;
+    };
     const auto change = [&](CellGroup& group) {
-        if (!sizes_bytes.empty()) group.sizes_bytes = sizes_bytes;
-        if (!capacities_bytes.empty()) group.capacities_bytes = capacities_bytes;
+        take(group.sizes_bytes, instead.sizes_bytes);
+        take(group.capacities_bytes, instead.capacities_bytes);
+        take(group.batches_messages, instead.batches_messages);
+        take(group.stores, instead.stores);
     };
     const std::vector<std::string> named = match_mechanisms(mechanisms);
     const auto keep_named = [&](CellGroup& group) {
@@ -112,11 +136,15 @@ void narrow(Scenario& scenario, const std::vector<std::string>& mechanisms,
         });
     };
     change(scenario);
-    if (scenario.experiment == Experiment::copy_vs_map && !capacities_bytes.empty())
-        throw std::invalid_argument(
-            fmt::format("--capacity has no place in {}, whose mechanisms have the room that they "
-                        "have by default",
-                        scenario.name));
+    const auto refuse_in_experiment = [&](std::string_view option, const auto& values) {
+        if (scenario.experiment == Experiment::copy_vs_map && !values.empty())
+            throw std::invalid_argument(
+                fmt::format("{} has no place in {}, whose mechanisms are as they are by default",
+                            option, scenario.name));
+    };
+    refuse_in_experiment("--capacity", instead.capacities_bytes);
+    refuse_in_experiment("--batch-messages", instead.batches_messages);
+    refuse_in_experiment("--stores", instead.stores);
     if (scenario.experiment == Experiment::copy_vs_map)
         keep_named(scenario);
     else if (!mechanisms.empty())
@@ -144,19 +172,25 @@ std::vector<Access> accesses_of(const Facts& facts, Pattern pattern,
 
 void append_cells(const CellGroup& group, std::vector<Cell>& cells) {
     static const std::vector<std::size_t> none{0};
+    static const std::vector<std::optional<Stores>> its_own{std::nullopt};
+    const auto append = [&](const Cell& cell) {
+        if (std::find(cells.begin(), cells.end(), cell) == cells.end()) cells.push_back(cell);
+    };
     for (const std::string& mechanism : match_mechanisms(group.mechanisms)) {
         const Facts& facts = facts_of(mechanism);
         const bool payload = facts.sender != Dialect::notifies;
-        for (const Pattern pattern : group.patterns)
+        const auto& all_stores_asked = facts.sender == Dialect::lends ? group.stores : its_own;
+        for (const Pattern pattern : group.patterns) {
+            const bool batched = payload && pattern != Pattern::lifecycle;
             for (const std::size_t size_bytes : payload ? group.sizes_bytes : none)
                 for (const std::size_t capacity_bytes : payload ? group.capacities_bytes : none)
-                    for (const Access access : accesses_of(facts, pattern, group.access))
-                        for (const Placement placement : group.placements) {
-                            Cell cell{mechanism, pattern,   size_bytes,
-                                      access,    placement, capacity_bytes};
-                            if (std::find(cells.begin(), cells.end(), cell) == cells.end())
-                                cells.push_back(std::move(cell));
-                        }
+                    for (const std::size_t batch : batched ? group.batches_messages : none)
+                        for (const std::optional<Stores>& stores : all_stores_asked)
+                            for (const Access access : accesses_of(facts, pattern, group.access))
+                                for (const Placement placement : group.placements)
+                                    append({mechanism, pattern, size_bytes, access, placement,
+                                            capacity_bytes, batch, stores});
+        }
     }
 }
 

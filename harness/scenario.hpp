@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -24,7 +25,9 @@ struct CellGroup {
     std::vector<std::string> mechanisms;  ///< names and globs; "spsc-ring" stands for "spsc-ring/*"
     std::vector<Pattern> patterns;
     std::vector<std::size_t> sizes_bytes;
-    std::vector<std::size_t> capacities_bytes{0};  ///< 0: the mechanism's default
+    std::vector<std::size_t> capacities_bytes{0};             ///< 0: the mechanism's default
+    std::vector<std::size_t> batches_messages{0};             ///< likewise
+    std::vector<std::optional<Stores>> stores{std::nullopt};  ///< likewise
     std::vector<Access> access;
     std::vector<Placement> placements;
 };
@@ -58,12 +61,20 @@ struct Scenario : CellGroup {
 
 /// Of a message, in every scenario and option.
 inline constexpr std::size_t size_limit_bytes = std::size_t{64} << 20;
+inline constexpr std::size_t batch_limit_messages = 4096;
 
 /// "4 KiB" → 4096. Throws BadQuantity for what is no size, or one below 1 B or above 64 MiB.
 std::size_t parse_message_size(std::string_view text);
 
 /// As that, and "default" → 0.
 std::size_t parse_capacity(std::string_view text);
+
+/// "8" → 8, "default" → 0. Throws BadQuantity for what is no whole number, or is below 1 or above
+/// batch_limit_messages.
+std::size_t parse_batch(std::string_view text);
+
+/// "plain", "non-temporal", and "default" → nothing. Throws BadQuantity for any other word.
+std::optional<Stores> parse_stores(std::string_view text);
 
 /// `unknown KIND "WORD"; did you mean NAME?`, or the names that are known where none is near.
 std::string unknown(std::string_view kind, std::string_view word,
@@ -81,18 +92,26 @@ std::filesystem::path find_scenario(const std::string& word);
 /// Throws std::invalid_argument that names the nearest mechanism when one of them means none.
 std::vector<std::string> match_mechanisms(const std::vector<std::string>& names);
 
+/// What takes the place of what a scenario says; an empty list changes nothing.
+struct Instead {
+    std::vector<std::string> mechanisms{};
+    std::vector<std::size_t> sizes_bytes{};
+    std::vector<std::size_t> capacities_bytes{};
+    std::vector<std::size_t> batches_messages{};
+    std::vector<std::optional<Stores>> stores{};
+};
+
 /// Leaves of each of the scenario's groups, and of an experiment, only the mechanisms that are
 /// named (all that are named, where it has but one group of cells), and gives all groups those
-/// sizes and capacities; an empty list changes nothing.
-void narrow(Scenario& scenario, const std::vector<std::string>& mechanisms,
-            const std::vector<std::size_t>& sizes_bytes,
-            const std::vector<std::size_t>& capacities_bytes);
+/// sizes, capacities, batches and stores.
+void narrow(Scenario& scenario, const Instead& instead);
 
 /// All cells of a scenario that is no experiment, each once: mechanisms × patterns × sizes ×
-/// capacities × access × placements, less those that make no sense for the mechanism: there is
-/// nothing to lend `in_place` where it only copies; what carries no payload has no size, and no
-/// room for payload. A life is lived in the mechanism's own dialect: in_place, where that is asked
-/// for and it lends.
+/// capacities × batches × stores × access × placements, less those that make no sense for the
+/// mechanism: there is nothing to lend `in_place` where it only copies, and no choice of stores
+/// where its sender does; what carries no payload has no size, no room for payload, and no batches.
+/// A life is lived in the mechanism's own dialect, in_place, where that is asked for and it lends,
+/// and has but one message, so that it has no batches either.
 std::vector<Cell> cells_of(const Scenario& scenario);
 
 }  // namespace ipclab

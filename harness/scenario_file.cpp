@@ -158,6 +158,21 @@ void read_capacity(const Key& key, const toml::node& value, CellGroup& group) {
     });
 }
 
+void read_batch_messages(const Key& key, const toml::node& value, CellGroup& group) {
+    group.batches_messages = list_of<std::size_t>(key, value, [&](const toml::node& item) {
+        const std::string text = item.is_integer()
+                                     ? fmt::format("{}", item.as_integer()->get())
+                                     : string_of(key, item, "a list of whole numbers");
+        return parsed(item, text, parse_batch);
+    });
+}
+
+void read_stores(const Key& key, const toml::node& value, CellGroup& group) {
+    group.stores = list_of<std::optional<Stores>>(key, value, [&](const toml::node& item) {
+        return parsed(item, string_of(key, item, "a list of strings"), parse_stores);
+    });
+}
+
 void read_rounds_max(const Key& key, const toml::node& value, Scenario& scenario) {
     if (!value.is_integer()) refuse_type(key, value, "a whole number");
     const std::int64_t rounds = value.as_integer()->get();
@@ -222,6 +237,9 @@ constexpr std::array keys{
         nullptr},
     Key{"sizes", R"(["64 B", "4 KiB"])", Need::required, Need::required, read_sizes, nullptr},
     Key{"capacity", R"(["default", "64 KiB"])", Need::optional, Need::none, read_capacity, nullptr},
+    Key{"batch_messages", R"(["default", 1, 32])", Need::optional, Need::none, read_batch_messages,
+        nullptr},
+    Key{"stores", R"(["plain", "non-temporal"])", Need::optional, Need::none, read_stores, nullptr},
     Key{"access", R"(["copy", "in_place"])", Need::required, Need::none, read_access, nullptr},
     Key{"placements", R"(["same_cpu", "two_cpus"])", Need::required, Need::required,
         read_placements, nullptr},

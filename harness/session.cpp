@@ -164,8 +164,10 @@ void Session::fail() {
     throw PairFailed(text);
 }
 
-LegResult Session::run_leg(std::uint64_t messages, std::uint64_t stride, Touch touch, int variant) {
-    const Leg leg{.messages = messages, .first = sequence_, .stride = stride, .touch = touch};
+LegResult Session::run_leg(std::uint64_t messages, std::uint64_t stride, Touch touch, int variant,
+                           std::uint64_t batch) {
+    const Leg leg{
+        .messages = messages, .first = sequence_, .stride = stride, .touch = touch, .batch = batch};
     sequence_ += messages;
     order({.kind = OrderKind::leg, .leg = leg, .variant = variant});
     await_answers();
@@ -183,9 +185,10 @@ LegResult Session::run_leg(std::uint64_t messages, std::uint64_t stride, Touch t
     return result;
 }
 
-LegResult Session::warm_up(std::chrono::nanoseconds at_least, Touch touch) {
-    for (std::uint64_t messages = 1;; messages *= 2) {
-        LegResult result = run_leg(messages, std::max<std::uint64_t>(1, messages / 1024), touch);
+LegResult Session::warm_up(std::chrono::nanoseconds at_least, Touch touch, std::uint64_t batch) {
+    for (std::uint64_t exchanges = 1;; exchanges *= 2) {
+        LegResult result = run_leg(exchanges * batch, std::max<std::uint64_t>(1, exchanges / 1024),
+                                   touch, 0, batch);
         if (result.elapsed_ns >= at_least.count()) return result;
     }
 }

@@ -76,13 +76,14 @@ class Session {
     /// it. Throws PairFailed, PairRefused, Interrupted.
     Session(Subject& subject, CpuPair cpus, SessionMemory& memory);
 
-    /// Sequence numbers go on from leg to leg. Throws PairFailed when a process fails or finds a
-    /// wrong payload, Interrupted.
+    /// Sequence numbers go on from leg to leg. `batch` as in Leg. Throws PairFailed when a process
+    /// fails or finds a wrong payload, Interrupted.
     LegResult run_leg(std::uint64_t messages, std::uint64_t stride = 1, Touch touch = Touch::all,
-                      int variant = 0);
+                      int variant = 0, std::uint64_t batch = 1);
 
     /// Legs of growing length until one takes `at_least`; the last is returned.
-    LegResult warm_up(std::chrono::nanoseconds at_least, Touch touch = Touch::all);
+    LegResult warm_up(std::chrono::nanoseconds at_least, Touch touch = Touch::all,
+                      std::uint64_t batch = 1);
 
     Reference probe();
 

@@ -56,7 +56,8 @@ std::optional<std::string> reason_to_skip(const Cell& cell, std::size_t cpus,
         return "yielding is for CPUs that are shared";
     if (cell.pattern == Pattern::stream && facts.sender == Dialect::notifies)
         return "it carries no payload, and what is said twice may be heard once";
-    if (cell.pattern == Pattern::stream && facts.delivery == Delivery::may_lose)
+    if ((cell.pattern == Pattern::stream || cell.messages_per_exchange() > 1) &&
+        facts.delivery == Delivery::may_lose)
         return "it loses messages that it has no room for";
     return std::nullopt;
 }

@@ -41,6 +41,20 @@ Estimate estimate_over(const std::vector<PairFigures>& pairs, auto&& figure) {
     return {median(values), bootstrap_median_interval(values)};
 }
 
+/// Pairs of one program count the same; those of another, if a run has such, are left aside.
+std::vector<CounterFigure> counters_over(const std::vector<PairFigures>& pairs, std::size_t side) {
+    std::vector<CounterFigure> medians = pairs.front().counters[side];
+    for (CounterFigure& counter : medians)
+        counter.per_message = *median_over(pairs, [&](const PairFigures& pair) {
+            const std::vector<CounterFigure>& all = pair.counters[side];
+            const auto same = std::find_if(all.begin(), all.end(), [&](const CounterFigure& other) {
+                return other.name == counter.name;
+            });
+            return same == all.end() ? std::nullopt : std::optional(same->per_message);
+        });
+    return medians;
+}
+
 void add_figures(CellSummary& cell) {
     std::vector<PairFigures>& pairs = cell.pairs;
     const auto figure_ns = [](const PairFigures& pair) { return pair.figure_ns; };
@@ -59,6 +73,9 @@ void add_figures(CellSummary& cell) {
             median_over(pairs,
                         [&](const PairFigures& p) { return p.sides[i].involuntary_switches; }),
             median_over(pairs, [&](const PairFigures& p) { return p.sides[i].minor_faults; })};
+
+    for (std::size_t i = 0; i < cell.counters.size(); ++i)
+        cell.counters[i] = counters_over(pairs, i);
 
     const auto by_stride =
         std::minmax_element(pairs.begin(), pairs.end(),
@@ -143,6 +160,7 @@ CellSummary summarise_cell(const Rows& rows, std::string variant, const std::str
         median_over(cell.pairs, [](const PairFigures& pair) { return pair.reference_ns; });
     cell.capacity_bytes = chosen.front()->capacity_bytes;
     cell.publish_every = chosen.front()->publish_every;
+    cell.stores = chosen.front()->stores;
     cell.bound_by = bound_of(chosen);
     add_figures(cell);
     return cell;
@@ -150,13 +168,13 @@ CellSummary summarise_cell(const Rows& rows, std::string variant, const std::str
 
 // ---- which rows belong together ----
 
-using CellKey =
-    std::tuple<std::string, std::string, Pattern, std::size_t, Access, Placement, std::size_t>;
+using CellKey = std::tuple<std::string, std::string, Pattern, std::size_t, Access, Placement,
+                           std::size_t, std::size_t, std::optional<Stores>>;
 
 CellKey key_of(const RecordedRow& row) {
     const Cell& cell = row.cell;
-    return {row.scenario, cell.mechanism, cell.pattern,       cell.size_bytes,
-            cell.access,  cell.placement, cell.capacity_bytes};
+    return {row.scenario,   cell.mechanism,      cell.pattern,        cell.size_bytes, cell.access,
+            cell.placement, cell.capacity_bytes, cell.batch_messages, cell.stores};
 }
 
 struct Setting {
@@ -172,6 +190,7 @@ std::vector<Setting> settings_of(const RecordedRow& row) {
     return {{"waiting", row.waiting, false},
             {"touch", row.touch, row.touch != "all"},
             {"publish_every", text(row.publish_every), false},
+            {"stores", row.stores.value_or("unknown"), false},
             {"capacity_bytes", text(row.capacity_bytes), false}};
 }
 
@@ -230,17 +249,28 @@ void sort_cells(std::vector<CellSummary>& cells, const std::vector<RecordedRow>&
             scenarios.push_back(row.scenario);
     const auto key = [&](const CellSummary& summary) {
         const Cell& cell = summary.cell;
-        return std::tuple(std::find(scenarios.begin(), scenarios.end(), summary.scenario) -
-                              scenarios.begin(),
-                          cell.pattern, cell.placement, rank_of_waiting(summary.waiting),
-                          summary.waiting, rank_of_mechanism(cell.mechanism), cell.mechanism,
-                          cell.access, summary.variant, cell.capacity_bytes, cell.size_bytes);
+        return std::tuple(
+            std::find(scenarios.begin(), scenarios.end(), summary.scenario) - scenarios.begin(),
+            cell.pattern, cell.placement, rank_of_waiting(summary.waiting), summary.waiting,
+            rank_of_mechanism(cell.mechanism), cell.mechanism, cell.access, summary.variant,
+            cell.capacity_bytes, cell.batch_messages, cell.stores, cell.size_bytes);
     };
     std::sort(cells.begin(), cells.end(),
               [&](const CellSummary& a, const CellSummary& b) { return key(a) < key(b); });
 }
 
 }  // namespace
+
+std::optional<double> packets_per_cycle(const std::vector<CounterFigure>& counters) {
+    const auto value_of = [&](std::string_view name) {
+        const auto found =
+            std::find_if(counters.begin(), counters.end(),
+                         [&](const CounterFigure& counter) { return counter.name == name; });
+        return found == counters.end() ? 0.0 : found->per_message;
+    };
+    const double cycles = value_of("cycles");
+    return cycles > 0 ? std::optional(value_of("packets") / cycles) : std::nullopt;
+}
 
 Summary summarise(const RecordedRun& run) {
     Summary summary;

@@ -62,6 +62,18 @@ struct Tail {
     std::optional<double> max;
 };
 
+/// What an endpoint counted, per message of a stream, or per message there and its answer.
+struct CounterFigure {
+    std::string name;
+    double per_message = 0;
+};
+/// Of initiator and responder, in the order in which the endpoint tells them.
+using CounterFigures = std::array<std::vector<CounterFigure>, 2>;
+
+/// Of "packets" per one of the "cycles" in which they were handed on; nothing where not both are
+/// counted.
+std::optional<double> packets_per_cycle(const std::vector<CounterFigure>& counters);
+
 /// What one process pair found.
 struct PairFigures {
     int round = 0;
@@ -72,7 +84,8 @@ struct PairFigures {
     std::optional<double> attach_faults;              ///< of a life cycle, both sides
     double stride = 1;                                ///< exchanges that each sample is the mean of
     double fragments = 1;
-    std::array<SideCost, 2> sides;       ///< initiator, responder
+    std::array<SideCost, 2> sides;  ///< initiator, responder
+    CounterFigures counters;
     std::optional<double> reference_ns;  ///< round trip of the reference, before and after
     bool outlier = false;                ///< flagged among the cell's pairs; it counts all the same
 };
@@ -109,12 +122,14 @@ struct CellSummary {
     Tail tail_ns;                                     ///< of a ping-pong: medians over the pairs
     std::optional<double> max_overall_ns;             ///< the longest round trip of all pairs
     std::array<SideCost, 2> sides;  ///< initiator, responder; medians over the pairs
+    CounterFigures counters;        ///< medians over the pairs that count the same as the first
     std::size_t outliers = 0;       ///< pairs flagged; none is dropped
     double stride_min = 1;
     double stride_max = 1;
     double fragments = 1;                  ///< pieces that a message travels in
     std::optional<double> capacity_bytes;  ///< found: unread payload before a sender waits
     std::optional<double> publish_every;
+    std::optional<std::string> stores;    ///< "plain" or "non-temporal", as they were
     std::optional<std::string> bound_by;  ///< "fill" or "check", where that bounds most pairs
     bool closed_loop = false;
     std::string distance;                ///< the reference's class

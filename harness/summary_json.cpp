@@ -75,6 +75,8 @@ std::string name_of(const CellSummary& cell, bool with_scenario) {
                     cell.cell.size_bytes, ipclab::name_of(cell.cell.access),
                     ipclab::name_of(cell.cell.placement));
     if (cell.cell.capacity_bytes > 0) name += fmt::format("/capacity:{}", cell.cell.capacity_bytes);
+    if (cell.cell.batch_messages > 0) name += fmt::format("/batch:{}", cell.cell.batch_messages);
+    if (cell.cell.stores) name += fmt::format("/stores:{}", ipclab::name_of(*cell.cell.stores));
     if (!cell.variant.empty()) name += fmt::format("/{}", cell.variant);
     if (with_scenario) name += fmt::format("/{}", cell.scenario);
     std::replace(name.begin(), name.end(), ' ', '/');
@@ -91,7 +93,8 @@ std::optional<double> sum(const std::optional<double>& a, const std::optional<do
 
 /// Payload bytes that cross, and messages that do, per exchange: a round trip has two.
 double messages_per_exchange(const Cell& cell) {
-    return cell.pattern == Pattern::ping_pong ? 2 : 1;
+    const auto one_way = static_cast<double>(cell.messages_per_exchange());
+    return cell.pattern == Pattern::ping_pong ? 2 * one_way : one_way;
 }
 
 void add_time(Json& entry, const Cell& cell, double figure_ns,

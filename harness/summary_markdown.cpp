@@ -157,7 +157,7 @@ void append_conditions(std::string& text, const FigureTable& table) {
     append_by_cell(
         text, table,
         {"n", "outliers", "left out", "reference", "voluntary switches", "involuntary switches",
-         "capacity asked", "capacity in bytes", "published every"},
+         "capacity asked", "capacity in bytes", "published every", "stores"},
         [](const CellSummary& cell) -> Strings {
             const auto& [first, second] = cell.sides;
             const auto both = [](const auto& a, const auto& b) {
@@ -172,7 +172,45 @@ void append_conditions(std::string& text, const FigureTable& table) {
                     cell.cell.capacity_bytes > 0 ? format_size(cell.cell.capacity_bytes)
                                                  : "default",
                     cell.capacity_bytes ? fmt::format("{:.0f}", *cell.capacity_bytes) : "–",
-                    number_or_dash(cell.publish_every)};
+                    number_or_dash(cell.publish_every),
+                    cell.stores.value_or("–")};
+        });
+}
+
+/// "packets 1, cycles 0.031"
+std::string counters_in_words(const std::vector<CounterFigure>& counters) {
+    std::string text;
+    for (const CounterFigure& counter : counters)
+        text +=
+            fmt::format("{}{} {:.3g}", text.empty() ? "" : ", ", counter.name, counter.per_message);
+    return text.empty() ? "–" : text;
+}
+
+bool counts(const CellSummary* cell) {
+    return has_figures(cell) && !(cell->counters[0].empty() && cell->counters[1].empty());
+}
+
+/// Nothing where no mechanism counts.
+void append_counters(std::string& text, const FigureTable& table) {
+    FigureTable counting = table;
+    for (TableLine& line : counting.lines)
+        for (const CellSummary*& cell : line.cells)
+            if (!counts(cell)) cell = nullptr;
+    if (std::none_of(counting.lines.begin(), counting.lines.end(), [](const TableLine& line) {
+            return std::any_of(line.cells.begin(), line.cells.end(), counts);
+        }))
+        return;
+    text +=
+        fmt::format("Counted by the mechanism itself while the pairs were measured, per {}: "
+                    "medians over the pairs. A cycle is a turn in which it handed packets on, "
+                    "or took some.\n\n",
+                    table.pattern == Pattern::stream ? "message" : "message there and its answer");
+    append_by_cell(
+        text, counting, {"initiator", "responder", "packets per cycle"},
+        [](const CellSummary& cell) -> Strings {
+            return {counters_in_words(cell.counters[0]), counters_in_words(cell.counters[1]),
+                    fmt::format("{}, {}", number_or_dash(packets_per_cycle(cell.counters[0])),
+                                number_or_dash(packets_per_cycle(cell.counters[1])))};
         });
 }
 
@@ -217,6 +255,7 @@ std::string markdown_table(const Summary& summary) {
         }
         append_tails(text, table);
         append_conditions(text, table);
+        append_counters(text, table);
     }
     append_context(text, summary);
     return text;

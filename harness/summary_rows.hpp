@@ -19,6 +19,7 @@ struct RecordedRow : RowBasis {
     std::string touch;
     std::optional<double> capacity_bytes;
     std::optional<double> publish_every;
+    std::optional<std::string> stores;
     std::optional<std::string> bound_by;
     bool closed_loop = false;
 };

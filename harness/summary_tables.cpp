@@ -49,6 +49,10 @@ std::string name_of_line(const FigureTable& table, const CellSummary& summary) {
     std::string name = summary.cell.mechanism;
     if (summary.cell.capacity_bytes > 0 && !table.columns.front().capacity_bytes)
         name += fmt::format(" capacity={}", format_size(summary.cell.capacity_bytes));
+    if (summary.cell.batch_messages > 0)
+        name += fmt::format(" batch={}", summary.cell.batch_messages);
+    if (summary.cell.stores)
+        name += fmt::format(" stores={}", ipclab::name_of(*summary.cell.stores));
     if (!summary.variant.empty()) name += fmt::format(" {}", summary.variant);
     return name;
 }

@@ -16,11 +16,14 @@ namespace {
 constexpr std::size_t pairs_min_of_a_cost = 6;
 
 std::string describe(const Cell& cell) {
-    return fmt::format("{} {} {} {} {}{}", cell.mechanism, name_of(cell.pattern),
-                       format_size(cell.size_bytes), name_of(cell.access), name_of(cell.placement),
-                       cell.capacity_bytes > 0
-                           ? fmt::format(" capacity {}", format_size(cell.capacity_bytes))
-                           : "");
+    std::string text =
+        fmt::format("{} {} {} {} {}", cell.mechanism, name_of(cell.pattern),
+                    format_size(cell.size_bytes), name_of(cell.access), name_of(cell.placement));
+    if (cell.capacity_bytes > 0)
+        text += fmt::format(" capacity {}", format_size(cell.capacity_bytes));
+    if (cell.batch_messages > 0) text += fmt::format(" batch {}", cell.batch_messages);
+    if (cell.stores) text += fmt::format(" {} stores", name_of(*cell.stores));
+    return text;
 }
 
 std::string describe(const CostCell& cell) {

@@ -18,6 +18,7 @@
 #include "mechanisms/os/error.hpp"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <concepts>
 #include <cstddef>
@@ -242,6 +243,14 @@ struct Counter {
     std::uint64_t value = 0;
 };
 
+template <class E>
+auto counters_of(const E& endpoint) {
+    if constexpr (requires { endpoint.counters(); })
+        return endpoint.counters();
+    else
+        return std::array<Counter, 0>{};
+}
+
 // ---------------------------------------------------------------------------------------------
 // put and get.
 
@@ -310,6 +319,10 @@ struct Staged {
             return endpoint.receive(in);
     }
     void flush() { ipclab::flush(endpoint); }
+    [[nodiscard]] std::size_t publish_every(std::size_t message_bytes) const {
+        return ipclab::publish_every(endpoint, message_bytes);
+    }
+    [[nodiscard]] auto counters() const { return counters_of(endpoint); }
     [[nodiscard]] std::size_t message_bytes_max() const { return endpoint.message_bytes_max(); }
     [[nodiscard]] std::size_t capacity_bytes() const { return endpoint.capacity_bytes(); }
 };

@@ -57,6 +57,12 @@ class Rounds {
         return length;
     }
     void flush() { ipclab::flush(endpoint_); }
+    /// How many messages, of several fragments each, become visible together; at least one.
+    [[nodiscard]] std::size_t publish_every(std::size_t message_bytes) const {
+        return std::max<std::size_t>(1, ipclab::publish_every(endpoint_, fragment_bytes_) /
+                                            count(endpoint_, message_bytes));
+    }
+    [[nodiscard]] auto counters() const { return counters_of(endpoint_); }
 
   private:
     void send_fragment(View header, View body) {

@@ -5,7 +5,7 @@ Usage: scripts/compare.py RESULTS-A RESULTS-B [--baseline MECHANISM]
 
 Absolute figures of a machine whose CPUs are moved and shared do not last; the ratios within a run should.
 For each cell that both runs have, with CPUs that were as far apart, the ratio to the baseline of the same
-pattern, size, capacity and placement is taken in each run, with its interval: from the least to the greatest ratio
+pattern, size, capacity, batch, stores and placement is taken in each run, with its interval: from the least to the greatest ratio
 that the 95 % intervals of the two medians allow. A cell agrees where the first run's ratio lies within the
 second run's interval, and the other way round; both are counted. Cells with fewer than six pairs have no
 interval and are counted apart.
@@ -35,7 +35,7 @@ def cells(run):
         if row["status"] == "ok":
             value = results.figure(row, FIGURES[row["pattern"]])
             key = (row["pattern"], row["placement"], results.class_of(row), row["size_bytes"],
-                   row.get("capacity_asked_bytes") or 0, row["mechanism"], row["access"])
+                   results.asked_of(row), row["mechanism"], row["access"])
             figures[key].append(value)
     return figures
 

@@ -8,7 +8,6 @@ sentence also stands under the figure.
 """
 
 import argparse
-import inspect
 import math
 import re
 from pathlib import Path
@@ -22,21 +21,14 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 import copy_or_map_plots
-from drawing import (INTERVALS, MARGIN, MORE_COLOURS, PALETTE, PLACEMENTS, NotAsked, NothingToDraw,
-                     dress, log_axis, put_caption, save, set_up, size_axis)
-from results import (NO_PAYLOAD, BadResults, Selection, common_size, cpu_ns_per_message, figure, load,
-                     load_copy_or_map, median_interval, percentile_points, rate_text, size_text, time_text)
+import ring_plots
+from drawing import (INTERVALS, MARGIN, MORE_COLOURS, PALETTE, NotAsked, NothingToDraw, dress, log_axis, save,
+                     set_up, size_axis)
+from results import (NO_PAYLOAD, BadResults, common_size, cpu_ns_per_message, figure, load, load_copy_or_map,
+                     median_interval, percentile_points, rate_text, size_text, time_text)
+from series import (BANDS, FAMILIES, PATTERNS, colour_of, draw_line, finish, key_handles, put_titles, select)
 
-FAMILIES = {"rings": "#E69F00", "pipes": "#D55E00", "message_queues": "#009E73",
-            "sockets": "#0072B2", "shared_memory": "#CC79A7", "notifications": "#56B4E9",
-            "files": "#7F6000", "cross_memory": "#5D3A9B"}
-MARKERS = "os^DvPXp<>h*"
-LINE_STYLES = {"sleeps": "-", "spins": (0, (5, 2)), "spins then sleeps": (0, (1, 1.2)),
-               "spins, yielding": (0, (5, 1.5, 1, 1.5))}
-OTHER_LINE_STYLE = (0, (9, 2, 1, 2, 1, 2))
 SIDES = ("initiator", "responder")
-PATTERNS = {"ping_pong": "ping-pong", "stream": "stream", "lifecycle": "life-cycle"}
-BANDS = INTERVALS.format("Bands and whiskers")
 SERIES_ON_A_SHEET = 12
 AXES_WIDTH = 6.4  # inches
 
@@ -146,7 +138,7 @@ def lifecycle(run, placement, _):
 PLOTS = {"latency": latency, "throughput": throughput, "distribution": distribution,
          "cpu-ping_pong": cpu_ping_pong, "cpu-stream": cpu_stream,
          "capacity-ping_pong": capacity_ping_pong, "capacity-stream": capacity_stream,
-         "lifecycle": lifecycle}
+         "lifecycle": lifecycle, **ring_plots.PLOTS}
 
 
 def cpu(run, pattern, placement, size, plot):
@@ -172,7 +164,7 @@ def capacity(run, pattern, placement, size, plot):
         raise NotAsked
     sizes = sorted({row["size_bytes"] for row in asked})
     size = size if size in sizes else sizes[0]
-    picked = select(run, pattern, placement, size, capacities=True)
+    picked = select(run, pattern, placement, size, by="capacity_asked_bytes")
     value = (lambda row: row["bytes_per_s"]) if pattern == "stream" else (
         lambda row: row["round_trip_ns"]["p50"])
     lines, defaults = {}, {}
@@ -203,15 +195,6 @@ def capacity(run, pattern, placement, size, plot):
     return finish(axes, picked, plot, BANDS)
 
 
-def select(run, pattern, placement, size=None, capacities=False):
-    picked = Selection(run, pattern, placement, size, capacities)
-    if not picked.series:
-        at = f" at {size_text(size)}" if size else ""
-        raise NothingToDraw(" ".join([f"no comparable {PATTERNS[pattern]} row{at}.",
-                                      *picked.omissions()]))
-    return picked
-
-
 def sheet(picked, title, rows=0, height=0.0, left=0.9):
     """An empty figure with its titles; as high as the legend needs that will stand beside it."""
     height = height or max(4.2, 0.22 * rows + 1.9)
@@ -221,19 +204,6 @@ def sheet(picked, title, rows=0, height=0.0, left=0.9):
     put_titles(axes, picked, title, height)
     dress(axes)
     return axes
-
-
-def put_titles(axes, picked, title, height):
-    """Over the axes, which are so many inches high."""
-    run = picked.run.context
-    cpus = "/".join(map(str, dict.fromkeys((run.get("cpus") or {}).get(picked.placement, ()))))
-    where = PLACEMENTS.get(picked.placement, picked.placement) + (f" ({cpus})" if cpus else "")
-    machine = [run.get("host"), run.get("cpu_model"),
-               run.get("hypervisor") and f"{run['hypervisor']} guest", where,
-               f"n = {picked.pairs()}"]
-    axes.text(0, 22 / 72 / height + 1, title, fontsize=12, weight="bold", transform=axes.transAxes)
-    axes.text(0, 6 / 72 / height + 1, "  ·  ".join(filter(None, machine)), fontsize=8.5,
-              transform=axes.transAxes)
 
 
 def grid(picked, title, count, legend_width=2.5):
@@ -342,10 +312,6 @@ def last_value(points):
     return ([y for _, y, _, _ in points if not math.isnan(y)] or [math.nan])[-1]
 
 
-def colour_of(series):
-    return FAMILIES.get(series.family, "#000000")
-
-
 def draw_lines(axes, lines, run, sizes=()):
     """Draws (x, median, low, high) points, with a legend in the order of the lines' ends."""
     lines = {series: points for series, points in lines.items() if points}
@@ -357,40 +323,10 @@ def draw_lines(axes, lines, run, sizes=()):
     axes.legend(handles=key_handles(lines), title="How to tell them apart", **beside(0))
 
 
-def draw_line(axes, series, points, run, colour, sizes):
-    """A missing figure leaves a gap. Without payload there is no size: a level over all of them."""
-    if points and points[0][0] == 0:
-        payload = [size for size in sizes if size] or [1]
-        points = [(size, *points[0][1:]) for size in dict.fromkeys((payload[0], payload[-1]))]
-    x, y, low, high = zip(*points)
-    axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
-    intervals = [(at, *ends) for at, _, *ends in points if not math.isnan(ends[0])]
-    if intervals:
-        axes.vlines(*zip(*intervals), color=colour, linewidth=1, zorder=1.9)
-    line, = axes.plot(
-        x, y, label=series.label, gid=series.gid, color=colour, linewidth=1.5, markersize=5.5,
-        linestyle=LINE_STYLES.get(series.waiting, OTHER_LINE_STYLE), zorder=3,
-        marker=MARKERS[run.mechanisms.index(series.mechanism) % len(MARKERS)],
-        markerfacecolor="white" if series.access == "in_place" else colour)
-    return line
-
-
 def beside(height):
     return {"loc": "upper left" if height else "lower left", "bbox_to_anchor": (1.02, height),
             "borderaxespad": 0, "frameon": False, "fontsize": 8.5, "title_fontsize": 8.5,
             "handlelength": 3.6, "alignment": "left"}
-
-
-def key_handles(lines):
-    present = {series.waiting for series in lines}
-    waits = [wait for wait in LINE_STYLES if wait in present]
-    waits += sorted(present - set(LINE_STYLES))
-    accesses = sorted({series.access for series in lines} - {NO_PAYLOAD})
-    return [Line2D([], [], color="0.3", label=f"waiting: {wait}",
-                   linestyle=LINE_STYLES.get(wait, OTHER_LINE_STYLE)) for wait in waits] + [
-            Line2D([], [], color="0.3", linestyle="", marker="o", label=access.replace("_", " "),
-                   markerfacecolor="white" if access == "in_place" else "0.3")
-            for access in accesses]
 
 
 def draw_bars(axes, bars, run):
@@ -440,29 +376,6 @@ def averaged(picked):
 def closed_loop(picked):
     return any(row.get("closed_loop") for row in picked.rows) and (
         "Closed loop: a late message delays the next one, so these are service times.")
-
-
-def finish(axes, picked, plot, *notes):
-    """Puts the caption under the figure: how to read it, what was left out, where it comes from."""
-    reference_ns = [figure(row, "reference_before.round_trip_ns") for row in picked.rows]
-    reference_ns = [ns for ns in reference_ns if ns]
-    kind = figure(picked.rows[0], "reference_before.kind") or ""
-    pieces = picked.where(lambda row: (row.get("fragments") or 1) > 1)
-    bound = picked.where(lambda row: row.get("bound_by"))
-    run, end = picked.run.context, picked.run.end
-    lines = [
-        " ".join([inspect.cleandoc(plot.__doc__).replace("\n", " "), *filter(None, notes)]),
-        reference_ns and f"Reference measured beside these rows: {kind.replace('_', ' ')} there "
-        f"and back {time_text(median_interval(reference_ns)[0])}, class “{picked.reference_class}”.",
-        pieces and f"Messages travel in several pieces: {pieces}.",
-        bound and f"Bound by filling or checking the payload, not by the mechanism: {bound}.",
-        *picked.omissions(),
-        f"From run.jsonl of {run.get('utc')}, commit {run.get('commit')}"
-        + (" with local changes" if run.get("dirty") else "")
-        + (f"; measuring stopped by {end.get('stopped_by')}." if end else "; the run did not end."),
-    ]
-    put_caption(axes.figure, lines)
-    return axes.figure
 
 
 def size_bytes(text):

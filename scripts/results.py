@@ -16,7 +16,9 @@ EXPERIMENT_ROWS = {"cost": ("cost", "placement"), "transfer": ("way", "placement
 COPY_OR_MAP = "copy-or-map.json"
 PAIRS_FOR_INTERVAL = 6
 # Where a run holds one cell with several values of these, each value is a series of its own.
-SETTINGS = ("waiting", "touch", "publish_every", "capacity_bytes")
+SETTINGS = ("waiting", "touch", "publish_every", "capacity_bytes", "stores")
+# What may be asked of a mechanism beyond its defaults; rows of early runs do not tell of all.
+ASKED = ("capacity_asked_bytes", "batch_messages_asked", "stores_asked")
 NO_PAYLOAD = "no_payload"
 FAMILIES = (  # the first pattern found in a mechanism's name decides
     ("ring", "rings"), ("pipe|fifo", "pipes"), ("mq", "message_queues"),
@@ -188,6 +190,11 @@ def class_of(row):
     return figure(row, "reference_before.class") or "unknown"
 
 
+def asked_of(row):
+    """In the order of ASKED: 0 or "" stands for the default."""
+    return row.get(ASKED[0]) or 0, row.get(ASKED[1]) or 0, row.get(ASKED[2]) or ""
+
+
 def access_of(row):
     """As a series tells it: what carries no payload neither copies it nor uses it in place."""
     return row["access"] if row["size_bytes"] else NO_PAYLOAD
@@ -203,14 +210,13 @@ def family_of(row):
 class Selection:
     """The comparable rows of one pattern and placement, by series and size, and the others."""
 
-    def __init__(self, run, pattern, placement, size=None, capacities=False):
-        """At one size, if given, with what carries no payload beside it. Rows for which a capacity was
-        asked are a comparison of their own; without `capacities` they are left aside, unless there
-        are no others."""
+    def __init__(self, run, pattern, placement, size=None, by=None):
+        """At one size, if given, with what carries no payload beside it. Rows for which more was asked
+        than the default are comparisons of their own; they are left aside, but for those that differ
+        in the key of ASKED that `by` names, unless there are no others."""
         rows = [row for row in run.rows if row["pattern"] == pattern
                 and row["placement"] == placement and (size is None or row["size_bytes"] in (size, 0))]
-        if not capacities:
-            rows = [row for row in rows if not row.get("capacity_asked_bytes")] or rows
+        rows = [row for row in rows if not any(row.get(key) for key in ASKED if key != by)] or rows
         self.run, self.pattern, self.placement, self.size = run, pattern, placement, size
         self.sizes = sorted({row["size_bytes"] for row in rows})
         self.reference_class = run.reference_class(placement)
@@ -288,7 +294,7 @@ def series_namer(rows):
     values = defaultdict(set)
     for row in rows:
         for key in SETTINGS:
-            cell = (row["mechanism"], row["access"], row["size_bytes"], row.get("capacity_asked_bytes"))
+            cell = (row["mechanism"], row["access"], row["size_bytes"], asked_of(row))
             values[cell, key].add(str(row.get(key)))
     differing = {(mechanism, access, key)
                  for ((mechanism, access, *_), key), seen in values.items() if len(seen) > 1}

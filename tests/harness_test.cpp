@@ -346,6 +346,28 @@ TEST(Pair, LessRoomThanTheMessageMakesItTravelInRounds) {
     EXPECT_EQ(measure(cell, conditions, 1, 1, memory).json["fragments"], 1);
 }
 
+TEST(Pair, ABatchGoesThereAndThenBack) {
+    SessionMemory memory;
+    const Conditions conditions{
+        .scenario = "test", .batch = 2ms, .autogroup_nice = {}, .payload_costs = {}};
+    for (const char* mechanism : {"pipe", "posix-shm/semaphore", "spsc-ring/futex"}) {
+        const Cell cell{.mechanism = mechanism,
+                        .size_bytes = 64,
+                        .placement = Placement::same_cpu,
+                        .batch_messages = 32};
+        const Row row = measure(cell, conditions, 1, 1, memory);
+        SCOPED_TRACE(row.json.dump());
+        EXPECT_EQ(row.json["batch_messages_asked"], 32);
+        EXPECT_EQ(row.json["messages"].get<int>() % 32, 0);
+        EXPECT_EQ(row.json["bytes_in_flight_max"], 64 * 32);
+        EXPECT_LE(row.json["publish_every"], 32);
+        EXPECT_EQ(row.json["stores"], "plain");
+        const double exchanges = row.json["messages"].get<double>() / 32;
+        EXPECT_NEAR(row.json["round_trip_ns"]["mean"].get<double>() * exchanges,
+                    row.json["elapsed_ns"].get<double>(), 1);
+    }
+}
+
 TEST(Pair, ALifeHasItsStepsAndTheySumUp) {
     SessionMemory memory;
     Conditions conditions{
@@ -385,6 +407,10 @@ TEST(Skip, SaysWhy) {
     cell.placement = Placement::two_cpus;
     EXPECT_FALSE(reason_to_skip(cell, 2, false));
     EXPECT_THAT(*reason_to_skip(cell, 1, false), HasSubstr("one CPU only"));
+    cell = {.mechanism = "udp", .batch_messages = 8};
+    EXPECT_THAT(*reason_to_skip(cell, 2, false), HasSubstr("loses messages"));
+    cell.batch_messages = 1;
+    EXPECT_FALSE(reason_to_skip(cell, 2, false));
 }
 
 }  // namespace

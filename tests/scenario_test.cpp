@@ -159,8 +159,9 @@ TEST(ScenarioErrors, UnknownKey) {
     EXPECT_EQ(complaint(with_line(7, "  round_max = 12")),
               R"(7:3: unknown key "round_max"; did you mean rounds_max?)");
     EXPECT_EQ(complaint(with_line(7, "colour = 12")),
-              R"(7:1: unknown key "colour"; known: mechanisms, patterns, sizes, capacity, access, )"
-              "placements, rounds_max, batch, budget, interval_width_target, touch, "
+              R"(7:1: unknown key "colour"; known: mechanisms, patterns, sizes, capacity, )"
+              "batch_messages, stores, access, placements, rounds_max, batch, budget, "
+              "interval_width_target, touch, "
               "pure_spin_on_one_cpu, experiment, measure, quick");
     EXPECT_EQ(complaint(std::string(whole) + "[quik]\n"),
               R"(11:2: unknown key "quik"; did you mean quick?)");
@@ -306,6 +307,23 @@ TEST(ScenarioErrors, Capacities) {
               "11:20: capacity holds this value twice");
 }
 
+TEST(ScenarioErrors, BatchesAndStores) {
+    EXPECT_EQ(complaint(std::string(whole) + "batch_messages = [0]\n"),
+              R"(11:19: "0": must be a whole number of messages between 1 and 4096, or "default")");
+    EXPECT_THAT(complaint(std::string(whole) + "batch_messages = [1, \"all\"]\n"),
+                HasSubstr(R"(11:22: "all": must be a whole number of messages)"));
+    EXPECT_EQ(complaint(std::string(whole) + "batch_messages = 8\n"),
+              "11:18: batch_messages must be a list, not a whole number; write batch_messages = "
+              R"(["default", 1, 32])");
+    EXPECT_EQ(complaint(std::string(whole) + "batch_messages = [8, \"8\"]\n"),
+              "11:22: batch_messages holds this value twice");
+    EXPECT_EQ(complaint(std::string(whole) + "stores = [\"nontemporal\"]\n"),
+              R"(11:11: unknown stores "nontemporal"; did you mean non-temporal?)");
+    EXPECT_EQ(complaint(std::string(whole) + "stores = [1]\n"),
+              "11:11: stores must be a list of strings, not a whole number; write stores = "
+              R"(["plain", "non-temporal"])");
+}
+
 TEST(ScenarioErrors, GroupsAreHeldToTheSameRules) {
     const std::string text(whole);
     EXPECT_EQ(complaint(text + "[[measure]]\nsizs = [1]\n"),
@@ -431,16 +449,19 @@ TEST(Experiment, SkipsWhatCannotBeMeasured) {
 
 TEST(Experiment, OptionsNarrowIt) {
     Scenario scenario = read(experiment);
-    narrow(scenario, {"pipe/*", "fifo"}, {4096}, {});
+    narrow(scenario, {.mechanisms = {"pipe/*", "fifo"}, .sizes_bytes = {4096}});
     EXPECT_THAT(scenario.mechanisms, ElementsAre("pipe/spin"));
     EXPECT_THAT(scenario.sizes_bytes, ElementsAre(4096U));
-    EXPECT_THROW(narrow(scenario, {}, {}, {65536}), std::invalid_argument);
+    EXPECT_THROW(narrow(scenario, {.capacities_bytes = {65536}}), std::invalid_argument);
+    EXPECT_THROW(narrow(scenario, {.batches_messages = {8}}), std::invalid_argument);
+    EXPECT_THROW(narrow(scenario, {.stores = {Stores::plain}}), std::invalid_argument);
 }
 
 TEST(ExperimentErrors, KeysThatHaveNoPlace) {
     for (const std::string_view line :
          {"patterns = [\"ping_pong\"]", "access = [\"copy\"]", "capacity = [\"64 KiB\"]",
-          "touch = \"header\"", "pure_spin_on_one_cpu = true", "[[measure]]"})
+          "batch_messages = [8]", "stores = [\"plain\"]", "touch = \"header\"",
+          "pure_spin_on_one_cpu = true", "[[measure]]"})
         EXPECT_THAT(complaint(experiment_and(line)),
                     testing::AllOf(testing::StartsWith("11:"),
                                    HasSubstr(" has no place in the experiment copy-vs-map, "),
@@ -554,6 +575,32 @@ TEST(CellsOf, EachCapacityIsACell) {
     EXPECT_EQ(cells_of(read(whole))[0].capacity_bytes, 0U);
 }
 
+TEST(CellsOf, EachBatchIsACellButOfALife) {
+    Scenario scenario = read(std::string(whole) + "batch_messages = [\"default\", 1, 32]\n");
+    scenario.sizes_bytes = {64};
+    scenario.patterns = {Pattern::ping_pong, Pattern::stream, Pattern::lifecycle};
+    std::vector<std::size_t> batches;
+    std::vector<std::size_t> per_exchange;
+    for (const Cell& cell : cells_of(scenario)) {
+        batches.push_back(cell.batch_messages);
+        per_exchange.push_back(cell.messages_per_exchange());
+    }
+    EXPECT_THAT(batches, ElementsAre(0U, 1U, 32U, 0U, 1U, 32U, 0U));
+    EXPECT_THAT(per_exchange, ElementsAre(1U, 1U, 32U, 1U, 1U, 1U, 1U));
+}
+
+TEST(CellsOf, OnlyWhoLendsCanBeToldHowToStore) {
+    Scenario scenario = read(std::string(whole) + "stores = [\"plain\", \"non-temporal\"]\n");
+    scenario.sizes_bytes = {64};
+    scenario.mechanisms = {"pipe"};
+    ASSERT_THAT(cells_of(scenario), testing::SizeIs(1));
+    EXPECT_EQ(cells_of(scenario)[0].stores, std::nullopt);
+    scenario.mechanisms = {"spsc-ring/futex"};
+    ASSERT_THAT(cells_of(scenario), testing::SizeIs(2));
+    EXPECT_EQ(cells_of(scenario)[0].stores, Stores::plain);
+    EXPECT_EQ(cells_of(scenario)[1].stores, Stores::non_temporal);
+}
+
 TEST(CellsOf, GroupsTakeWhatTheyDoNotSayFromAboveAndShareNoCellTwice) {
     const std::string text = std::string(whole) + "[[measure]]\npatterns = [\"lifecycle\"]\n"
                                                   "[[measure]]\nsizes = [1, 64]\n"
@@ -593,25 +640,31 @@ TEST(CellsOf, WhatCarriesNoPayloadHasNeitherSizeNorCapacity) {
     Scenario scenario = read(whole);
     scenario.mechanisms = {"*"};
     scenario.capacities_bytes = {0, 65536};
+    scenario.batches_messages = {0, 8};
     for (const Cell& cell : cells_of(scenario)) {
         const bool payload = facts_of(cell.mechanism).sender != Dialect::notifies;
         EXPECT_EQ(cell.size_bytes > 0, payload) << cell.mechanism;
         EXPECT_TRUE(payload || cell.capacity_bytes == 0) << cell.mechanism;
+        EXPECT_TRUE(payload || cell.batch_messages == 0) << cell.mechanism;
     }
 }
 
 TEST(Narrow, TakesTheNamesForOneGroupAndTheirShareOfSeveral) {
     Scenario one = read(whole);
-    narrow(one, {"posix-*"}, {1}, {65536});
+    narrow(one, {.mechanisms = {"posix-*"},
+                 .sizes_bytes = {1},
+                 .capacities_bytes = {65536},
+                 .batches_messages = {8}});
     EXPECT_THAT(cells_of(one), Not(IsEmpty()));
     for (const Cell& cell : cells_of(one)) {
         EXPECT_TRUE(cell.mechanism.starts_with("posix-"));
         EXPECT_EQ(cell.size_bytes, 1U);
         EXPECT_EQ(cell.capacity_bytes, 65536U);
+        EXPECT_EQ(cell.batch_messages, 8U);
     }
     Scenario two = read(std::string(whole) + "[[measure]]\nmechanisms = [\"posix-*\", \"pipe\"]\n"
                                              "[[measure]]\npatterns = [\"stream\"]\n");
-    narrow(two, {"posix-mq"}, {}, {});
+    narrow(two, {.mechanisms = {"posix-mq"}});
     EXPECT_EQ(cells_of(two).size(), 2U);
     for (const Cell& cell : cells_of(two)) {
         EXPECT_EQ(cell.mechanism, "posix-mq");

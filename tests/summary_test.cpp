@@ -429,6 +429,38 @@ TEST(SummaryTest, AmongSeveralSizesTheCapacityIsPartOfTheName) {
     EXPECT_THAT(table, HasSubstr("pipe capacity=64 KiB"));
 }
 
+// ---- batches, stores, and what mechanisms count ----
+
+TEST(SummaryTest, CellsOfDifferentBatchesAndStoresAskedAreApart) {
+    const auto summary = summarise(run_of({row(20'000), row(40'000, {{"batch_messages_asked", 8}}),
+                                           row(30'000, {{"stores_asked", "non-temporal"}})}));
+    ASSERT_THAT(summary.cells, SizeIs(3));
+    const std::string table = terminal_table(summary);
+    EXPECT_THAT(line_with(table, "pipe batch=8"), HasSubstr("40 µs"));
+    EXPECT_THAT(line_with(table, "pipe stores=non-temporal"), HasSubstr("30 µs"));
+    const std::string json = benchmark_json(summary).dump();
+    EXPECT_THAT(json, AllOf(HasSubstr("two_cpus/batch:8"), HasSubstr("/stores:non-temporal")));
+}
+
+TEST(SummaryTest, AnExchangeOfABatchHasAllItsMessages) {
+    const auto summary = summarise(run_of({row(40'000, {{"batch_messages_asked", 8}})}));
+    EXPECT_DOUBLE_EQ(summary.cells.at(0).pairs.at(0).exchanges, 125);
+    EXPECT_DOUBLE_EQ(*summary.cells.at(0).sides[0].cpu_ns, 24'000) << "eight there and eight back";
+    EXPECT_DOUBLE_EQ(benchmark_json(summary)["benchmarks"][0]["messages_per_second"], 400'000);
+}
+
+TEST(SummaryTest, APageTellsWhatMechanismsCount) {
+    const Json counters = {{"initiator", {{"packets", 1000}, {"cycles", 50}}},
+                           {"responder", {{"bytes", 64'000}}}};
+    const auto page = [](const Json& one) { return markdown_table(summarise(run_of({one}))); };
+    const std::string with = page(stream_row(100, {{"counters", counters}, {"stores", "plain"}}));
+    EXPECT_THAT(line_with(with, "packets 1, cycles 0.05"),
+                AllOf(HasSubstr("bytes 64"), HasSubstr("20, –")));
+    EXPECT_THAT(with, HasSubstr("| plain |"));
+    EXPECT_THAT(page(stream_row(100, {{"counters", nullptr}})),
+                Not(HasSubstr("Counted by the mechanism")));
+}
+
 // ---- life cycles ----
 
 TEST(SummaryTest, ALifeIsToldStepByStep) {
