@@ -5,8 +5,8 @@ Usage: scripts/compare.py RESULTS-A RESULTS-B [--baseline MECHANISM]
 
 Absolute figures of a machine whose CPUs are moved and shared do not last; the ratios within a run should.
 For each cell that both runs have, with CPUs that were as far apart, the ratio to the baseline of the same
-pattern, size, capacity, batch, stores and placement is taken in each run, with its interval: from the least to the greatest ratio
-that the 95 % intervals of the two medians allow. A cell agrees where the first run's ratio lies within the
+pattern, size, capacity, batch, stores and placement is taken in each run, with its interval: from the least to the
+greatest ratio that the 95 % intervals of the two medians allow. A cell agrees where the first run's ratio lies within the
 second run's interval, and the other way round; both are counted. Cells with fewer than six pairs have no
 interval and are counted apart.
 
@@ -122,7 +122,7 @@ def main():
     options = parser.parse_args()
     runs = [results.load(folder) for folder in options.runs]
     first_in_second = second_in_first = total = unsure = 0
-    for (pattern, placement, distance, size, capacity, mechanism, access), sides in compare(*runs, options.baseline):
+    for (pattern, placement, distance, size, asked, mechanism, access), sides in compare(*runs, options.baseline):
         (ratio_a, low_a, high_a), (ratio_b, low_b, high_b) = sides
         if math.isnan(low_a) or math.isnan(low_b):
             unsure += 1
@@ -131,8 +131,8 @@ def main():
         first_in_second += low_b <= ratio_a <= high_b
         second_in_first += low_a <= ratio_b <= high_a
         if not (low_b <= ratio_a <= high_b and low_a <= ratio_b <= high_a):
-            asked = f" capacity {results.size_text(capacity)}" if capacity else ""
-            print(f"{mechanism} {access} {pattern} {results.size_text(size)}{asked} {placement} ({distance}): "
+            print(f"{mechanism} {access} {pattern} {results.size_text(size)}{results.asked_text(asked)} {placement} "
+                  f"({distance}): "
                   f"{ratio_a:.3g} [{low_a:.3g}, {high_a:.3g}] and {ratio_b:.3g} [{low_b:.3g}, {high_b:.3g}]")
     crossed = compare_crossings(options.runs)
     if total == 0 and crossed:

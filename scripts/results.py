@@ -195,6 +195,12 @@ def asked_of(row):
     return row.get(ASKED[0]) or 0, row.get(ASKED[1]) or 0, row.get(ASKED[2]) or ""
 
 
+def asked_text(asked):
+    """" capacity 64 KiB batch 8", with a blank before each word; "" where nothing was asked for."""
+    words = zip(("capacity", "batch", "stores"), asked)
+    return "".join(f" {word} {size_text(value) if word == 'capacity' else value}" for word, value in words if value)
+
+
 def access_of(row):
     """As a series tells it: what carries no payload neither copies it nor uses it in place."""
     return row["access"] if row["size_bytes"] else NO_PAYLOAD

@@ -59,6 +59,15 @@ class Compare(unittest.TestCase):
             (folder / "run.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         self.assertIn("of 1 ratios to pipe, 100 %", self.compare(*folders).stdout)
 
+    def test_a_batch_and_stores_that_were_asked_for_are_told(self):
+        folders = [write_run(self.folder / "a", 20000, 100, 1), write_run(self.folder / "b", 20000, 150, 2)]
+        for folder in folders:
+            rows = [json.loads(line) for line in (folder / "run.jsonl").read_text().splitlines()]
+            asked = {"batch_messages_asked": 8, "stores_asked": "plain"}
+            rows = [row | (asked if row["type"] == "row" else {}) for row in rows]
+            (folder / "run.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        self.assertIn("ping_pong 64 B batch 8 stores plain two_cpus", self.compare(*folders).stdout)
+
     def test_other_distances_of_the_cpus_are_not_compared(self):
         done = self.compare(write_run(self.folder / "a", 20000, 100, 1),
                             write_run(self.folder / "b", 20000, 100, 2, distance="far"))
