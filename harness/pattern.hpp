@@ -50,7 +50,9 @@ struct Talker {
         if constexpr (Notifying<E>)
             endpoint.notify();
         else
-            put(endpoint, out, [&](Bytes message) { payload::fill(touched(message), sequence); });
+            put(endpoint, out, [&](Bytes message, Stores stores) {
+                payload::fill(touched(message), sequence, stores);
+            });
     }
     void hear(std::uint64_t sequence) {
         if constexpr (Notifying<E>) {

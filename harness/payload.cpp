@@ -23,6 +23,29 @@ void fill_words(std::byte* message, std::size_t words, std::uint64_t sequence) {
     }
 }
 
+void fill_non_temporal(Bytes message, std::uint64_t sequence) {
+    const WholeLines lines(message);
+    if (lines.begin % word_bytes != 0) return fill(message, sequence);  // lines would split words
+    const std::size_t words = message.size() / word_bytes;
+    const std::size_t begin = lines.begin / word_bytes;
+    const std::size_t end = lines.end / word_bytes;
+    const auto fill_plainly = [&](std::size_t from, std::size_t to) {
+        for (std::size_t i = from; i < to; ++i) {
+            const std::uint64_t value = word(sequence, i);
+            std::memcpy(message.data() + i * word_bytes, &value, word_bytes);
+        }
+    };
+    fill_plainly(0, begin);
+    for (std::size_t i = begin; i < end; i += 2) {
+        const auto low = static_cast<std::int64_t>(word(sequence, i));
+        const auto high = static_cast<std::int64_t>(word(sequence, i + 1));
+        _mm_stream_si128(reinterpret_cast<__m128i*>(message.data() + i * word_bytes),
+                         _mm_set_epi64x(high, low));
+    }
+    fill_plainly(end, words);
+    fill_rest(message, words, sequence);
+}
+
 IPCLAB_VECTOR_CLONES
 bool check_words(const std::byte* message, std::size_t words, std::uint64_t sequence) {
     std::uint64_t wrong = 0;

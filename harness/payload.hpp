@@ -7,6 +7,7 @@
 #pragma once
 
 #include "mechanisms/mechanism.hpp"
+#include "mechanisms/os/stores.hpp"
 
 #include <cstdint>
 
@@ -31,6 +32,16 @@ constexpr std::uint64_t word(std::uint64_t sequence, std::size_t index) {
 void fill_words(std::byte* message, std::size_t words, std::uint64_t sequence);
 bool check_words(const std::byte* message, std::size_t words, std::uint64_t sequence);
 
+/// What is less than a word. A call with nothing to do would cost as much as a short message.
+inline void fill_rest(Bytes message, std::size_t words, std::uint64_t sequence) {
+    if (message.size() % word_bytes == 0) return;
+    const std::uint64_t last = word(sequence, words);
+    std::memcpy(message.data() + words * word_bytes, &last, message.size() % word_bytes);
+}
+
+/// Past the caches, to be followed by a fence.
+void fill_non_temporal(Bytes message, std::uint64_t sequence);
+
 inline void fill(Bytes message, std::uint64_t sequence) {
     const std::size_t words = message.size() / word_bytes;
     if (message.size() > small_bytes) {
@@ -41,8 +52,15 @@ inline void fill(Bytes message, std::uint64_t sequence) {
             std::memcpy(message.data() + i * word_bytes, &value, word_bytes);
         }
     }
-    const std::uint64_t last = word(sequence, words);
-    std::memcpy(message.data() + words * word_bytes, &last, message.size() % word_bytes);
+    fill_rest(message, words, sequence);
+}
+
+/// Likewise, and with the stores that the endpoint wants.
+inline void fill(Bytes message, std::uint64_t sequence, Stores stores) {
+    if (stores == Stores::plain)
+        fill(message, sequence);
+    else
+        fill_non_temporal(message, sequence);
 }
 
 /// Whether `message` is what fill made of this sequence number.
@@ -58,6 +76,7 @@ inline bool check(View message, std::uint64_t sequence) {
             wrong |= value ^ word(sequence, i);
         }
     }
+    if (message.size() % word_bytes == 0) return wrong == 0;
     const std::uint64_t last = word(sequence, words);
     return wrong == 0 && std::memcmp(&last, message.data() + words * word_bytes,
                                      message.size() % word_bytes) == 0;

@@ -74,11 +74,13 @@ class Stamps {
 template <class E>
 void say_stamped(Talker<E>& talker, std::uint64_t sequence, Stamps& stamps) {
     Bytes message = talker.out;
+    Stores stores = Stores::plain;
     if constexpr (LendingSender<E>) {
         message = talker.endpoint.loan(talker.out.size());
+        stores = stores_of(talker.endpoint);
         stamps.end_of(Phase::prepare);
     }
-    payload::fill(talker.touched(message), sequence);
+    payload::fill(talker.touched(message), sequence, stores);
     stamps.end_of(Phase::produce);
     if constexpr (LendingSender<E>)
         talker.endpoint.publish(message.size());

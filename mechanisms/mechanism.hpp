@@ -15,7 +15,9 @@
 // shared memory does (up to 17 ns against 10 to 15), and not the same each time.
 #pragma once
 
+#include "mechanisms/os/bytes.hpp"
 #include "mechanisms/os/error.hpp"
+#include "mechanisms/os/stores.hpp"
 
 #include <algorithm>
 #include <array>
@@ -30,9 +32,6 @@
 #include <string_view>
 
 namespace ipclab {
-
-using Bytes = std::span<std::byte>;
-using View = std::span<const std::byte>;
 
 enum class Side { initiator, responder };
 
@@ -51,10 +50,6 @@ struct Role {
 struct Address {
     std::string name;
 };
-
-/// How a message is stored into memory that both processes see. Non-temporal stores go past the
-/// caches (MOVNT); whoever publishes the message orders them first (SFENCE).
-enum class Stores { plain, non_temporal };
 
 /// What the user of a mechanism asks of it. Where 0 stands for the mechanism's own default. What
 /// this machine cannot give is refused (LimitReached), never cut down.
@@ -301,7 +296,8 @@ struct Staged {
 
     void send(View out) {
         if constexpr (LendingSender<E>) {
-            std::memcpy(endpoint.loan(out.size()).data(), out.data(), out.size());
+            const Bytes loan = endpoint.loan(out.size());
+            copy(loan, out, stores_of(endpoint));
             endpoint.publish(out.size());
         } else {
             endpoint.send(out);

@@ -64,7 +64,8 @@ void exchange_both_ways(AnyEndpoint& endpoint, Side /*mine*/) {
     };
     auto speaking = std::async(std::launch::async, [&] {
         for (Speaker speaker(endpoint); speaker.said() < messages;)
-            speaker.say(size_of(speaker.said()));
+            speaker.say_later(size_of(speaker.said()));
+        endpoint.flush();
     });
     for (Listener listener(endpoint); listener.heard() < messages;)
         listener.hear(size_of(listener.heard()));
@@ -86,9 +87,10 @@ void exchange_random_sizes(AnyEndpoint& endpoint, Side mine) {
     Listener listener(endpoint);
     for (int i = 0; i < messages; ++i)
         if (mine == Side::initiator)
-            speaker.say(draw_size(), draw_manner());
+            speaker.say_later(draw_size(), draw_manner());
         else
             listener.hear(draw_size(), draw_manner());
+    if (mine == Side::initiator) speaker.flush();
 }
 constexpr Job random_sizes{"random-sizes", exchange_random_sizes};
 
@@ -479,12 +481,14 @@ TEST(HostilePeer, WritesARecordThatLeavesTheRing) {
         Ring mechanism = Ring::create({});
         auto initiator = mechanism.attach({Side::initiator});
         auto responder = mechanism.attach({Side::responder});
-        initiator.loan(8);
-        initiator.publish(8);
+        constexpr std::size_t in_the_ring = 64;  // a short message would lie on the line
+        initiator.loan(in_the_ring);
+        initiator.publish(in_the_ring);
+        initiator.flush();
         const RawMemory memory(mechanism.address());
         std::uint64_t told = 0;
         std::memcpy(&told, memory.mapping.data() + page_bytes(), sizeof told);
-        ASSERT_EQ(told, 8U) << "the ring keeps its records elsewhere now";
+        ASSERT_EQ(told, in_the_ring) << "the ring keeps its records elsewhere now";
         memory.write(page_bytes(), length);
         EXPECT_EQ(outcome_of([&] { responder.take(); }), Outcome::refused) << length;
     }

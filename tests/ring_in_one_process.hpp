@@ -14,18 +14,18 @@ namespace ipclab {
 
 template <class Atomics, template <class> class WaitStrategy>
 class RingInOneProcess {
-    using Counters = RingCounters<Atomics, WaitStrategy>;
+    using Indices = RingIndices<Atomics, WaitStrategy>;
 
   public:
     /// `capacity` in bytes, a power of two and whole pages; `start`, a multiple of 8, is where both
     /// sides begin to count.
-    RingInOneProcess(std::size_t capacity, std::uint64_t start)
+    RingInOneProcess(std::size_t capacity, std::uint64_t start, const RingTuning& tuning = {})
         : memory_(memory(page_bytes() + capacity)),
           first_page_(memory_.get(), page_bytes()),
           ring_(Mapping::mirrored(memory_.get(), capacity, page_bytes())),
-          counters(*new (first_page_.data()) Counters(start)),
-          sender(counters, ring_.data(), capacity, start),
-          receiver(counters, ring_.data(), capacity, start) {}
+          indices(*new (first_page_.data()) Indices(start)),
+          sender(indices, Side::initiator, sender_has_line, ring_.data(), capacity, tuning, start),
+          receiver(indices, Side::initiator, receiver_has_line, ring_.data(), capacity, start) {}
 
     /// The first of the ring's two copies.
     [[nodiscard]] std::byte* bytes() const { return ring_.data(); }
@@ -42,7 +42,10 @@ class RingInOneProcess {
     Mapping ring_;
 
   public:
-    Counters& counters;
+    Indices& indices;
+    // As in two processes, each of which knows its own.
+    LineTurn<Atomics> sender_has_line{0};
+    LineTurn<Atomics> receiver_has_line{0};
     // Each thread writes its own of these two at every message.
     alignas(64) RingSender<Atomics, WaitStrategy> sender;
     alignas(64) RingReceiver<Atomics, WaitStrategy> receiver;

@@ -208,6 +208,8 @@ struct ModelAtomics {
         rl::atomic_thread_fence(sites.order_at({file, line, Operation::fence, order}),
                                 {"fence", file, line});
     }
+    static void order_non_temporal_stores() {}
+    static std::int64_t now_ns() { return 0; }
     static void relax() { rl::yield(1, $); }
     static void yield() { rl::yield(1, $); }
     /// Relacy holds that after a yield a load returns no value that it has returned before. That

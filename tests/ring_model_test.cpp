@@ -8,20 +8,27 @@
 namespace ipclab {
 namespace {
 
+struct NoWait {
+    static void glance() {}
+};
+NoWait begin_wait() { return {}; }
+
 /// A conversation of four messages, six bytes in all, through a ring of two: three laps, during
-/// which the ring is empty and full, and the counters wrap at 2^64.
+/// which the ring is empty and full, and the counters wrap at 2^64. (Positions are multiples of
+/// eight: a byte of the ring stands for eight.)
 template <template <class> class WaitStrategy>
 struct Conversation : rl::test_suite<Conversation<WaitStrategy>, 2> {
-    using Counters = RingCounters<ModelAtomics, WaitStrategy>;
+    using Indices = RingIndices<ModelAtomics, WaitStrategy>;
     static constexpr unsigned messages = 4;
-    static constexpr std::uint64_t capacity = 2;
-    static constexpr std::uint64_t start = std::uint64_t{0} - 2;
-    static constexpr std::uint64_t size_of(unsigned message) { return 1 + message % 2; }
-    static void glance() {}
+    static constexpr std::uint64_t unit = 8;
+    static constexpr std::uint64_t capacity = 2 * unit;
+    static constexpr std::uint64_t start = std::uint64_t{0} - capacity;
+    static constexpr std::uint64_t size_of(unsigned message) { return unit * (1 + message % 2); }
 
     // Relacy allocates a model without regard for its alignment.
-    std::unique_ptr<Counters> counters = std::make_unique<Counters>(start);
-    std::array<rl::var<unsigned>, capacity> ring;
+    std::unique_ptr<Indices> indices = std::make_unique<Indices>(start);
+    std::array<rl::var<unsigned>, 2> ring;
+    rl::var<unsigned>& at(std::uint64_t position) { return ring[position / unit % 2]; }
 
     void thread(unsigned index) {
         if (index == 0)
@@ -30,24 +37,68 @@ struct Conversation : rl::test_suite<Conversation<WaitStrategy>, 2> {
             consume();
     }
     void produce() {
-        RingProducer<ModelAtomics, WaitStrategy> producer(*counters, capacity, start);
+        RingProducer<ModelAtomics, WaitStrategy> producer(*indices, Side::initiator, capacity,
+                                                          start);
         for (unsigned message = 0; message < messages; ++message) {
-            const std::uint64_t position = producer.reserve(size_of(message), glance);
-            for (std::uint64_t i = 0; i < size_of(message); ++i)
-                ring[(position + i) % capacity]($) = message;
-            producer.publish(size_of(message));
+            const std::uint64_t position = producer.reserve(size_of(message), begin_wait);
+            for (std::uint64_t i = 0; i < size_of(message); i += unit)
+                at(position + i)($) = message;
+            producer.append(size_of(message));
+            // The second waits for the third, or for a producer that finds no room.
+            if (message != 1) producer.hand_over();
         }
     }
     void consume() {
-        RingConsumer<ModelAtomics, WaitStrategy> consumer(*counters, start);
+        RingConsumer<ModelAtomics, WaitStrategy> consumer(*indices, Side::initiator, capacity,
+                                                          start);
         for (unsigned message = 0; message < messages; ++message) {
-            const std::uint64_t position = consumer.await(glance);
+            const std::uint64_t position = consumer.await(begin_wait);
             RL_ASSERT(consumer.unread_bytes() >= size_of(message));
             RL_ASSERT(consumer.unread_bytes() <= capacity);
-            for (std::uint64_t i = 0; i < size_of(message); ++i)
-                RL_ASSERT(ring[(position + i) % capacity]($) == message);
+            for (std::uint64_t i = 0; i < size_of(message); i += unit)
+                RL_ASSERT(at(position + i)($) == message);
             consumer.release(size_of(message));
         }
+    }
+};
+
+/// Question and answer, on the line: who has heard the one has the line for the other, and the one
+/// who has heard that for the next question.
+template <template <class> class WaitStrategy>
+struct Dialogue : rl::test_suite<Dialogue<WaitStrategy>, 2> {
+    using Indices = RingIndices<ModelAtomics, WaitStrategy>;
+    static constexpr std::uint64_t bytes = ring_record::bytes_on_the_line;
+    static constexpr std::uint64_t capacity = 64 * bytes;
+    static constexpr std::uint64_t start = std::uint64_t{0} - bytes;
+
+    std::unique_ptr<Indices> indices = std::make_unique<Indices>(start);
+    rl::var<unsigned> line;
+
+    void thread(unsigned index) {
+        const Side mine = index == 0 ? Side::initiator : Side::responder;
+        RingProducer<ModelAtomics, WaitStrategy> producer(*indices, mine, capacity, start);
+        RingConsumer<ModelAtomics, WaitStrategy> consumer(*indices, other(mine), capacity, start);
+        if (mine == Side::initiator) {
+            say(producer, 1);
+            hear(consumer, 2);
+            say(producer, 3);
+        } else {
+            hear(consumer, 1);
+            say(producer, 2);
+        }
+    }
+    void say(auto& producer, unsigned message) {
+        producer.reserve(bytes, begin_wait);
+        line($) = message;
+        producer.append(bytes);
+        producer.hand_over(ring_record::tag_of(message));
+    }
+    void hear(auto& consumer, unsigned message) {
+        consumer.await(begin_wait);
+        RL_ASSERT(consumer.tag() == ring_record::tag_of(message));
+        RL_ASSERT(consumer.unread_bytes() == bytes);
+        RL_ASSERT(line($) == message);
+        consumer.release(bytes);
     }
 };
 
@@ -56,7 +107,8 @@ struct Conversation : rl::test_suite<Conversation<WaitStrategy>, 2> {
 INSTANTIATE_TEST_SUITE_P(, RingModel,
                          testing::Values(Model{"Spin", run<Conversation<Spin>>, 4},
                                          Model{"SpinYield", run<Conversation<SpinYield>>, 4},
-                                         Model{"Futex", run<Conversation<SpinThenFutex>>, 8}),
+                                         Model{"Futex", run<Conversation<SpinThenFutex>>, 8},
+                                         Model{"DialogueSpin", run<Dialogue<Spin>>, 2}),
                          name_of_model);
 
 }  // namespace

@@ -47,16 +47,18 @@ int wrong_after(int messages, std::uint64_t start) {
         Script script;
         for (int message = 0; message < messages; ++message) {
             Wait wait("loan", timeout);
-            const Bytes room = ring.sender.loan(script.next_size(), [&] { wait.glance(); });
+            const Bytes room =
+                ring.sender.loan(script.next_size(), [&]() -> Wait& { return wait; });
             for (std::size_t i = 0; i < room.size(); ++i) room[i] = script.at(i);
             ring.sender.publish(room.size());
         }
+        ring.sender.flush();
     });
     Script script;
     int wrong = 0;
     for (int message = 0; message < messages; ++message) {
         Wait wait("take", timeout);
-        const View came = ring.receiver.take([&] { wait.glance(); });
+        const View came = ring.receiver.take([&]() -> Wait& { return wait; });
         bool right = came.size() == script.next_size();
         for (std::size_t i = 0; i < came.size(); ++i) right = came[i] == script.at(i) && right;
         wrong += right ? 0 : 1;

@@ -240,8 +240,10 @@ void converse_by_hand(RingByHand<Endpoint>& talk, Pattern pattern, Side side, st
     std::uint64_t mismatches = 0;
     if (pattern == Pattern::ping_pong && side == Side::initiator)
         for (std::uint64_t i = first; i < end; ++i) {
-            payload::fill(ring.loan(bytes), i);
+            const Bytes room = ring.loan(bytes);
+            payload::fill(room, i, ring.stores());
             ring.publish(bytes);
+            ring.flush();
             const View message = ring.take();
             if (message.size() != bytes || !payload::check(message, i)) ++mismatches;
             ring.release();
@@ -251,15 +253,19 @@ void converse_by_hand(RingByHand<Endpoint>& talk, Pattern pattern, Side side, st
             const View message = ring.take();
             if (message.size() != bytes || !payload::check(message, i)) ++mismatches;
             ring.release();
-            payload::fill(ring.loan(bytes), i);
+            const Bytes room = ring.loan(bytes);
+            payload::fill(room, i, ring.stores());
             ring.publish(bytes);
+            ring.flush();
         }
-    else if (side == Side::initiator)
+    else if (side == Side::initiator) {
         for (std::uint64_t i = first; i < end; ++i) {
-            payload::fill(ring.loan(bytes), i);
+            const Bytes room = ring.loan(bytes);
+            payload::fill(room, i, ring.stores());
             ring.publish(bytes);
         }
-    else
+        ring.flush();
+    } else
         for (std::uint64_t i = first; i < end; ++i) {
             const View message = ring.take();
             if (message.size() != bytes || !payload::check(message, i)) ++mismatches;

@@ -23,6 +23,12 @@ struct SystemAtomics {
                       std::atomic<std::uint64_t>::is_always_lock_free,
                   "a lock would live in one process only");
 
+    /// Non-temporal stores before it are seen before any store after it (SFENCE).
+    static void order_non_temporal_stores() { __builtin_ia32_sfence(); }
+    static std::int64_t now_ns() {
+        return std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds(1);
+    }
+
     static void fence(std::memory_order order) { std::atomic_thread_fence(order); }
 
     /// One turn of a spin loop: lets the core leave the line alone for some 10 ns (PAUSE).

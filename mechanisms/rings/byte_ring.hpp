@@ -1,127 +1,33 @@
-// A ring of bytes in shared memory, for a single producer and a single consumer.
+// A ring of bytes in shared memory, for a single producer and a single consumer: where the messages
+// of variable length lie. When they are handed over is told in ring_indices.hpp.
 //
-// Two counters only ever grow: `published`, how many bytes the producer has ever handed over, and
-// `released`, how many the consumer has given back. What lies between them is unread. Each counter
-// is written by one side and read by the other, so no operation has to be a locked one: a message
-// crosses by a release store that an acquire load sees.
+// In the ring: each message is its length, its payload, and padding to the next multiple of 8. The
+// ring is mapped twice in a row. A message that runs over the end runs on into the second copy, and
+// is contiguous without a gap, a marker or a case of its own.
 //
-// What such a ring costs is cache lines that travel between cores, some 50 ns each time. Hence:
-//   - `published` and `released` live on lines of their own; otherwise every publication would take
-//     away the line that the consumer is writing to.
-//   - Each side keeps its own position, and the last value that it saw of the other's counter, in
-//     its private memory. It reads the shared counter only when that value no longer suffices, so
-//     a producer with room left never touches the consumer's line (Lamport 1977 for the two
-//     counters; Lee, Bu and Chandranmenon 2009, "MCRingBuffer", for the cached copies).
-//   - The ring is mapped twice in a row. A message that runs over the end runs on into the second
-//     copy, and is contiguous without a gap, a marker or a case of its own.
+// On the line: a message of up to 48 bytes in a conversation. Its payload goes onto the very line
+// that it is published on, its length into the word that publishes it, so a single line carries
+// payload and flag. The other way, a reader that waits for the index, and then for the payload, has
+// two lines to wait for, one after the other.
+//   One of the sides has the line: at first the initiator, then whoever was last handed a message
+// on it, and has released that. It may put its next message there, and does if nothing is held back
+// in the ring. So an answer goes on the line and so does the next question. In a stream, which is
+// never answered, only the first message does, and the line stays with the reader.
+//   In the ring, such a message takes eight bytes, where its length is only written when a message
+// in the ring follows: the reader may then no longer find it in the word of the publication.
 #pragma once
 
-#include "mechanisms/mechanism.hpp"
 #include "mechanisms/os/mapping.hpp"
+#include "mechanisms/os/stores.hpp"
+#include "mechanisms/rings/ring_indices.hpp"
 
-#include <atomic>
+#include <cerrno>
 #include <cstdint>
+#include <cstring>
+#include <fmt/format.h>
+#include <optional>
 
 namespace ipclab {
-
-// ---------------------------------------------------------------------------------------------
-// The synchronisation, without a byte of payload. Both sides count bytes since the beginning of
-// time; the counters wrap at 2^64 and only their differences mean anything.
-
-template <class Atomics, template <class> class WaitStrategy>
-struct RingCounters {
-    using Strategy = WaitStrategy<Atomics>;
-    using Counter = typename Atomics::template Atomic<std::uint64_t>;
-
-    alignas(64) Counter published;
-    typename Strategy::Bell message_came;  // rung by who writes this line anyway
-    alignas(64) Counter released;
-    typename Strategy::Bell room_came;
-
-    explicit RingCounters(std::uint64_t start = 0) : published(start), released(start) {}
-};
-
-/// The producer's side. `capacity` is in bytes, as are all positions.
-template <class Atomics, template <class> class WaitStrategy>
-class RingProducer {
-    using Strategy = WaitStrategy<Atomics>;
-
-  public:
-    RingProducer(RingCounters<Atomics, WaitStrategy>& counters, std::uint64_t capacity,
-                 std::uint64_t start = 0)
-        : counters_(counters), capacity_(capacity), position_(start), released_seen_(start) {}
-
-    /// Waits until `bytes` are free and returns the position where they begin.
-    std::uint64_t reserve(std::uint64_t bytes, auto&& glance) {
-        if (free_bytes() < bytes)
-            Strategy::wait_until(
-                counters_.room_came,
-                [&](std::memory_order order) {
-                    released_seen_ = counters_.released.load(order);
-                    return free_bytes() >= bytes;
-                },
-                glance);
-        return position_;
-    }
-    /// Hands the first `bytes` of what was reserved to the consumer.
-    void publish(std::uint64_t bytes) {
-        position_ += bytes;
-        counters_.published.store(position_, Strategy::store_before_ring);
-        Strategy::ring(counters_.message_came);
-    }
-
-  private:
-    [[nodiscard]] std::uint64_t free_bytes() const {
-        // A consumer that claims to have released more than there was gets no room for it.
-        const std::uint64_t unread = position_ - released_seen_;
-        return unread <= capacity_ ? capacity_ - unread : 0;
-    }
-
-    RingCounters<Atomics, WaitStrategy>& counters_;
-    const std::uint64_t capacity_;
-    std::uint64_t position_;
-    std::uint64_t released_seen_;
-};
-
-/// The consumer's side.
-template <class Atomics, template <class> class WaitStrategy>
-class RingConsumer {
-    using Strategy = WaitStrategy<Atomics>;
-
-  public:
-    explicit RingConsumer(RingCounters<Atomics, WaitStrategy>& counters, std::uint64_t start = 0)
-        : counters_(counters), position_(start), published_seen_(start) {}
-
-    /// Waits until there is something unread and returns the position where it begins.
-    std::uint64_t await(auto&& glance) {
-        if (unread_bytes() == 0)
-            Strategy::wait_until(
-                counters_.message_came,
-                [&](std::memory_order order) {
-                    published_seen_ = counters_.published.load(order);
-                    return unread_bytes() != 0;
-                },
-                glance);
-        return position_;
-    }
-    /// As far as this side has looked.
-    [[nodiscard]] std::uint64_t unread_bytes() const { return published_seen_ - position_; }
-
-    /// Gives the first `bytes` of what is unread back to the producer.
-    void release(std::uint64_t bytes) {
-        position_ += bytes;
-        counters_.released.store(position_, Strategy::store_before_ring);
-        Strategy::ring(counters_.room_came);
-    }
-
-  private:
-    RingCounters<Atomics, WaitStrategy>& counters_;
-    std::uint64_t position_;
-    std::uint64_t published_seen_;
-};
-
-// ---------------------------------------------------------------------------------------------
-// The bytes: each message is its length, its payload, and padding to the next multiple of 8.
 
 namespace ring_record {
 using Length = std::uint64_t;
@@ -129,64 +35,217 @@ constexpr std::size_t bytes(std::size_t payload) {
     return sizeof(Length) + round_up(payload, sizeof(Length));
 }
 constexpr std::size_t payload_max(std::size_t capacity) { return capacity - sizeof(Length); }
+
+/// Of a message on the line: what stands in the ring in its place, with the length in its lower
+/// half
+/// ("line", and more than any ring holds).
+constexpr Length on_the_line = Length{0x6C696E65} << 32;
+constexpr bool is_on_the_line(Length length) { return length >> 32 == on_the_line >> 32; }
+constexpr std::size_t bytes_on_the_line = bytes(0);
+/// In the word that publishes it: 0 where the latest message lies in the ring.
+constexpr std::uint64_t tag_of(std::size_t payload) { return payload + 1; }
 }  // namespace ring_record
+
+/// Whether this process has the line; private, since a peer's word for it would not do. The thread
+/// that receives gives it to the one that sends.
+template <class Atomics>
+using LineTurn = typename Atomics::template Atomic<std::uint32_t>;
+
+/// When a producer hands over, and how it is to store.
+struct RingTuning {
+    std::size_t publish_bytes = 0;   ///< hands over as many at once; 0: each message
+    std::size_t batch_messages = 0;  ///< not 0: hands over as many messages at once instead
+    std::optional<Stores> stores{};  ///< nothing: by the distance, as measured
+};
+
+/// Chooses between the two kinds of stores by how long the consumer's line takes to come.
+///
+/// Why that, and not a probe before the first message: attaching does not wait for the peer, so
+/// there may be nobody to play ping-pong with; and a virtual machine's CPUs are moved while it
+/// runs. The producer has to fetch the consumer's line now and then anyway (once an eighth of the
+/// ring); two looks at the clock around it tell what the distance is now: about 50 ns where the two
+/// share an L3, 200 and more where they do not. A single figure may have been an interruption, so
+/// three more of one kind than of the other decide.
+class StoresByDistance {
+  public:
+    static constexpr std::int64_t far_ns = 160;  // with the clock itself, some 25 ns
+    static constexpr int certain = 3;
+    /// Smaller messages lie in lines of which others have a part, and cost more by a fence.
+    static constexpr std::size_t worth_it_bytes = 4096;
+
+    void learn(std::int64_t fetch_ns) {
+        votes_ = std::clamp(votes_ + (fetch_ns > far_ns ? 1 : -1), -certain, certain);
+        if (votes_ == certain) far_ = true;
+        if (votes_ == -certain) far_ = false;
+    }
+    [[nodiscard]] bool far() const { return far_; }
+
+  private:
+    int votes_ = 0;
+    bool far_ = false;
+};
 
 template <class Atomics, template <class> class WaitStrategy>
 class RingSender {
+    using Indices = RingIndices<Atomics, WaitStrategy>;
+
   public:
     /// `ring` is the first of the two copies; `start`, as of RingReceiver, a multiple of 8.
-    RingSender(RingCounters<Atomics, WaitStrategy>& counters, std::byte* ring, std::size_t capacity,
-               std::uint64_t start = 0)
-        : producer_(counters, capacity, start), ring_(ring), capacity_(capacity) {}
+    RingSender(Indices& indices, Side mine, LineTurn<Atomics>& turn, std::byte* ring,
+               std::size_t capacity, const RingTuning& tuning, std::uint64_t start = 0)
+        : producer_(indices, mine, capacity, start),
+          line_(indices.line),
+          turn_(turn),
+          ring_(ring),
+          capacity_(capacity),
+          tuning_(tuning) {}
 
-    Bytes loan(std::size_t n, auto&& glance) {
-        if (n > ring_record::payload_max(capacity_))
-            throw Refused("loan",
-                          fmt::format("the ring holds messages of up to {} bytes",
-                                      ring_record::payload_max(capacity_)),
-                          EMSGSIZE);
-        record_ = ring_ + (producer_.reserve(ring_record::bytes(n), glance) & (capacity_ - 1));
+    Bytes loan(std::size_t n, auto&& begin_wait) {
+        on_line_ = n <= Indices::line_bytes && may_use_line();
+        if (on_line_) {
+            producer_.reserve(ring_record::bytes_on_the_line, begin_wait);
+            return {line_, n};
+        }
+        if (n > ring_record::payload_max(capacity_)) refuse_size();
+        if (unwritten_ != nullptr) write_what_lies_on_the_line();
+        record_ = place(producer_.reserve(ring_record::bytes(n), begin_wait));
+        if (n >= StoresByDistance::worth_it_bytes)
+            choose_stores();
+        else
+            stores_ = tuning_.stores.value_or(Stores::plain);
         return {record_ + sizeof(ring_record::Length), n};
     }
+    [[nodiscard]] Stores stores() const { return on_line_ ? Stores::plain : stores_; }
+
     void publish(std::size_t n) {
+        if (on_line_) return publish_on_line(n);
         const ring_record::Length length = n;
         std::memcpy(record_, &length, sizeof length);
-        producer_.publish(ring_record::bytes(n));
+        if (stores_ == Stores::non_temporal) Atomics::order_non_temporal_stores();
+        if (producer_.held_back_bytes() == 0) held_back_messages_ = 0;
+        producer_.append(ring_record::bytes(n));
+        ++held_back_messages_;
+        if (tuning_.batch_messages != 0 ? held_back_messages_ >= tuning_.batch_messages
+                                        : producer_.held_back_bytes() >= tuning_.publish_bytes)
+            producer_.hand_over();
+    }
+    void flush() {
+        if (producer_.held_back_bytes() != 0) producer_.hand_over();
+    }
+    [[nodiscard]] std::size_t publish_every(std::size_t message_bytes) const {
+        if (tuning_.batch_messages != 0) return tuning_.batch_messages;
+        const std::size_t record = ring_record::bytes(message_bytes);
+        return std::max<std::size_t>(1, (tuning_.publish_bytes + record - 1) / record);
     }
 
   private:
+    [[nodiscard]] bool may_use_line() const {
+        return tuning_.batch_messages <= 1 && producer_.held_back_bytes() == 0 &&
+               turn_.load(std::memory_order::acquire) != 0;
+    }
+    void publish_on_line(std::size_t n) {
+        turn_.store(0, std::memory_order::relaxed);  // the peer gives it back
+        unwritten_ = place(producer_.position());
+        unwritten_length_ = n;
+        producer_.append(ring_record::bytes_on_the_line);
+        producer_.hand_over(ring_record::tag_of(n));
+        on_line_ = false;
+    }
+    [[noreturn, gnu::cold, gnu::noinline]] void refuse_size() const {
+        throw Refused("loan",
+                      fmt::format("the ring holds messages of up to {} bytes",
+                                  ring_record::payload_max(capacity_)),
+                      EMSGSIZE);
+    }
+    [[gnu::noinline]] void write_what_lies_on_the_line() {
+        const ring_record::Length length = ring_record::on_the_line | unwritten_length_;
+        std::memcpy(unwritten_, &length, sizeof length);
+        unwritten_ = nullptr;
+    }
+    [[gnu::noinline]] void choose_stores() {
+        if (producer_.fetches() != fetches_learnt_) {
+            fetches_learnt_ = producer_.fetches();
+            distance_.learn(producer_.fetch_ns());
+        }
+        stores_ = tuning_.stores.value_or(distance_.far() ? Stores::non_temporal : Stores::plain);
+    }
+    [[nodiscard]] std::byte* place(std::uint64_t position) const {
+        return ring_ + (position & (capacity_ - 1));
+    }
+
     RingProducer<Atomics, WaitStrategy> producer_;
+    std::byte* line_;
+    LineTurn<Atomics>& turn_;
     std::byte* ring_;
     std::size_t capacity_;
+    RingTuning tuning_;
     std::byte* record_ = nullptr;
+    std::size_t held_back_messages_ = 0;
+    bool on_line_ = false;
+    Stores stores_ = Stores::plain;
+    std::byte* unwritten_ = nullptr;  // where the latest message on the line is missing in the ring
+    std::size_t unwritten_length_ = 0;
+    StoresByDistance distance_;
+    std::uint32_t fetches_learnt_ = 0;
 };
 
 template <class Atomics, template <class> class WaitStrategy>
 class RingReceiver {
-  public:
-    RingReceiver(RingCounters<Atomics, WaitStrategy>& counters, const std::byte* ring,
-                 std::size_t capacity, std::uint64_t start = 0)
-        : consumer_(counters, start), ring_(ring), capacity_(capacity) {}
+    using Indices = RingIndices<Atomics, WaitStrategy>;
 
-    View take(auto&& glance) {
-        const std::byte* record = ring_ + (consumer_.await(glance) & (capacity_ - 1));
+  public:
+    RingReceiver(Indices& indices, Side peer, LineTurn<Atomics>& turn, const std::byte* ring,
+                 std::size_t capacity, std::uint64_t start = 0)
+        : consumer_(indices, peer, capacity, start),
+          line_(indices.line),
+          turn_(turn),
+          ring_(ring),
+          capacity_(capacity) {}
+
+    View take(auto&& begin_wait) {
+        const std::uint64_t position = consumer_.await(begin_wait);
+        const std::uint64_t unread = consumer_.unread_bytes();
+        // A record must lie within what the peer has published.
+        if (unread > capacity_ || unread < sizeof(ring_record::Length)) refuse();
+        if (consumer_.tag() != 0 && unread == ring_record::bytes_on_the_line)
+            return take_from_line(consumer_.tag() - 1);
+        const std::byte* record = ring_ + (position & (capacity_ - 1));
         // The one look at what the peer wrote. Volatile, or the compiler may fetch it again after
         // the check, and the peer have changed it.
         const auto length = *reinterpret_cast<const volatile ring_record::Length*>(record);
-        // A record must lie within what the peer has published.
-        const std::uint64_t unread = consumer_.unread_bytes();
-        if (unread > capacity_ || unread < sizeof length || length > unread - sizeof length)
-            throw Refused("take", "the peer has written a record that leaves the ring");
-        taken_ = length;
+        if (length > unread - sizeof length) {
+            if (!ring_record::is_on_the_line(length)) refuse();
+            return take_from_line(length - ring_record::on_the_line);
+        }
+        on_line_ = false;
+        taken_ = ring_record::bytes(length);
         return {record + sizeof length, length};
     }
-    void release() { consumer_.release(ring_record::bytes(taken_)); }
+    void release() {
+        // First, so that the sender finds it when it answers.
+        if (on_line_) turn_.store(1, std::memory_order::release);
+        on_line_ = false;
+        consumer_.release(taken_);
+    }
 
   private:
+    View take_from_line(std::uint64_t length) {
+        if (length > Indices::line_bytes) refuse();
+        on_line_ = true;
+        taken_ = ring_record::bytes_on_the_line;
+        return {line_, length};
+    }
+    [[noreturn, gnu::cold, gnu::noinline]] static void refuse() {
+        throw Refused("take", "the peer has written a record that leaves the ring");
+    }
+
     RingConsumer<Atomics, WaitStrategy> consumer_;
+    const std::byte* line_;
+    LineTurn<Atomics>& turn_;
     const std::byte* ring_;
     std::size_t capacity_;
     std::size_t taken_ = 0;
+    bool on_line_ = false;
 };
 
 }  // namespace ipclab

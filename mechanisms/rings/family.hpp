@@ -13,6 +13,8 @@ namespace ipclab::rings {
 using Family = MechanismList<SpscRing<Spin>,                              //
                              SpscRing<SpinYield>,                         //
                              SpscRing<SpinThenFutex>,                     //
+                             SpscRing<Spin, Latency>,                     //
+                             SpscRing<Spin, Bulk>,                        //
                              SnabbLink<snabb::InterProc, AdaptiveSleep>,  //
                              SnabbLink<snabb::InterProc, Spin>,           //
                              SnabbLink<snabb::Interlink, AdaptiveSleep>,  //

@@ -1,16 +1,28 @@
 // SPSC ring: a queue in shared memory that needs no kernel to pass a message.
 //
-// Each direction is a ring of bytes (byte_ring.hpp) that one side writes and the other reads. Once
-// it is attached, a message costs stores and loads only; a system call is made by who gives up
-// looking and sleeps, and by who wakes it. How to wait is the caller's choice, by template
-// parameter.
+// Each direction is a ring of bytes (byte_ring.hpp) that one side writes and the other reads; what
+// crosses when, and on which cache lines, is told in ring_indices.hpp. Once it is attached, a
+// message costs stores and loads only, and no copy; a system call is made by who gives up looking
+// and sleeps, and by who wakes it. How to wait is the caller's choice, by template parameter, and
+// so is what the ring is good at:
+//
+//   the default   messages of all sizes, streams and conversations. Short messages of a stream are
+//                 handed over some lines at a time.
+//   Latency       a ring of one page, where each message is handed over at once.
+//   Bulk          streams of large messages: half a ring is handed over at a time.
 //
 // The rings are several MiB large by default. A line that is still dirty in the other core's L2 is
-// slow to fetch; by the time a large ring comes round, it has been evicted to the L3 that both
-// share.
+// slow to fetch: each costs the reader a probe of that cache, and a stream is held to some 8 GB/s.
+// In a ring that is several times as large as an L2, the writer has long gone on by the time that
+// the reader comes, the line has been evicted to the L3 that both share, and from there a stream
+// is read five times faster. It should still fit there: beyond L3 lies memory. That is why Bulk
+// hands over half a ring at a time: it keeps the reader that far behind.
+//
+// Who looks in vain pauses before the next look (PAUSE, waiting/spin.hpp): a line that is polled
+// without pause is taken from the writer again and again while it fills it.
 //
 //   create    shm_open(3), posix_fallocate(3)
-//   attach    mmap(2): the counters once, each ring twice in a row
+//   attach    mmap(2): the indices once, each ring twice in a row
 //   exchange  stores and loads; futex(2) only for who sleeps (waiting/futex.hpp)
 //   detach    munmap(2)
 //   destroy   shm_unlink(3)
@@ -26,36 +38,54 @@
 
 namespace ipclab {
 
-template <template <class> class WaitStrategy>
+/// What a ring is good at. `publish_bytes`: of its capacity, how many are handed over at once.
+struct AllRound {
+    static constexpr std::size_t capacity_bytes = std::size_t{4} << 20;
+    static constexpr std::string_view capacity = "4 MiB - 8 B";
+    static constexpr std::size_t publish_bytes(std::size_t /*capacity*/) { return 512; }
+};
+struct Latency {
+    static constexpr std::size_t capacity_bytes = 4096;
+    static constexpr std::string_view capacity = "4 KiB - 8 B";
+    static constexpr std::size_t publish_bytes(std::size_t /*capacity*/) { return 0; }
+};
+struct Bulk {
+    static constexpr std::size_t capacity_bytes = std::size_t{8} << 20;
+    static constexpr std::string_view capacity = "8 MiB - 8 B";
+    static constexpr std::size_t publish_bytes(std::size_t capacity) { return capacity / 2; }
+};
+
+template <template <class> class WaitStrategy, class Purpose = AllRound>
 class SpscRing {
     using Strategy = WaitStrategy<SystemAtomics>;
-    using Counters = RingCounters<SystemAtomics, WaitStrategy>;
-    static constexpr std::size_t default_capacity_bytes = std::size_t{4} << 20;
+    using Indices = RingIndices<SystemAtomics, WaitStrategy>;
 
-    /// The first page of the object; the two rings follow.
-    struct Header {
-        Counters by_initiator;
-        Counters by_responder;
-    };
-    static_assert(sizeof(Header) <= 4096 && std::is_trivially_destructible_v<Header>);
-    static_assert(offsetof(Counters, released) - offsetof(Counters, published) == 64,
-                  "two lines: the sides would otherwise take each other's away");
+    static_assert(sizeof(Indices) == 3 * cache_line_bytes && alignof(Indices) == cache_line_bytes &&
+                      sizeof(Indices) <= 4096 && std::is_trivially_destructible_v<Indices>,
+                  "the first page of the object; the two rings follow");
+    static_assert(offsetof(Indices, line) + sizeof(Indices::line) == cache_line_bytes,
+                  "one line: both directions' publications, and a short message");
+    static_assert(offsetof(Indices, back_to_initiator) == cache_line_bytes &&
+                      offsetof(Indices, back_to_responder) == 2 * cache_line_bytes,
+                  "lines of their own: a release would otherwise take the publications away");
 
   public:
     class Endpoint {
       public:
-        Endpoint(const std::string& name, Side mine, std::chrono::milliseconds timeout)
-            : Endpoint(open_shm_object(name), name, mine, timeout) {}
+        Endpoint(const std::string& name, Side mine, const Needs& needs)
+            : Endpoint(open_shm_object(name), name, mine, needs) {}
+        Endpoint(const Endpoint&) = delete;
+        Endpoint& operator=(const Endpoint&) = delete;
+        ~Endpoint() { sender_.flush(); }
 
-        Bytes loan(std::size_t n) {
-            Wait wait("loan", timeout_, &peer_);
-            return sender_.loan(n, [&] { wait.glance(); });
-        }
+        Bytes loan(std::size_t n) { return sender_.loan(n, when_it_waits("loan")); }
         void publish(std::size_t n) { sender_.publish(n); }
-        View take() {
-            Wait wait("take", timeout_, &peer_);
-            return receiver_.take([&] { wait.glance(); });
+        void flush() { sender_.flush(); }
+        [[nodiscard]] Stores stores() const { return sender_.stores(); }
+        [[nodiscard]] std::size_t publish_every(std::size_t message_bytes) const {
+            return sender_.publish_every(message_bytes);
         }
+        View take() { return receiver_.take(when_it_waits("take")); }
         void release() { receiver_.release(); }
 
         [[nodiscard]] std::size_t message_bytes_max() const {
@@ -66,15 +96,24 @@ class SpscRing {
         }
 
       private:
-        Endpoint(Fd object, const std::string& name, Side mine, std::chrono::milliseconds timeout)
+        /// To make a Wait ready costs as much as a short message: not before it is needed.
+        auto when_it_waits(std::string_view what) {
+            return [this, what] { return Wait(what, timeout_, &peer_); };
+        }
+
+        Endpoint(Fd object, const std::string& name, Side mine, const Needs& needs)
             : capacity_(capacity_of(object)),
-              header_(object.get(), page_bytes()),
+              first_page_(object.get(), page_bytes()),
               rings_{Mapping::mirrored(object.get(), capacity_, page_bytes()),
                      Mapping::mirrored(object.get(), capacity_, page_bytes() + capacity_)},
               peer_(name, mine),
-              timeout_(timeout),
-              sender_(counters(mine), ring(mine), capacity_),
-              receiver_(counters(other(mine)), ring(other(mine)), capacity_) {}
+              timeout_(needs.timeout),
+              has_line_(mine == Side::initiator ? 1 : 0),
+              sender_(indices(), mine, has_line_, ring(mine), capacity_,
+                      {.publish_bytes = Purpose::publish_bytes(capacity_),
+                       .batch_messages = needs.batch_messages,
+                       .stores = needs.stores}),
+              receiver_(indices(), other(mine), has_line_, ring(other(mine)), capacity_) {}
 
         static std::size_t capacity_of(const Fd& object) {
             const std::size_t bytes = size_of(object);
@@ -83,27 +122,25 @@ class SpscRing {
                 throw Refused("attach", fmt::format("an object of {} bytes is no ring", bytes));
             return capacity;
         }
-        Counters& counters(Side sender) {
-            auto* header = std::launder(reinterpret_cast<Header*>(header_.data()));
-            return sender == Side::initiator ? header->by_initiator : header->by_responder;
-        }
+        Indices& indices() { return *std::launder(reinterpret_cast<Indices*>(first_page_.data())); }
         std::byte* ring(Side sender) { return rings_[sender == Side::initiator ? 0 : 1].data(); }
 
         std::size_t capacity_;
-        Mapping header_;
+        Mapping first_page_;
         Mapping rings_[2];
         Presence peer_;
         std::chrono::milliseconds timeout_;
+        LineTurn<SystemAtomics> has_line_;
         // Each thread of an endpoint writes its own of these two at every message.
         alignas(64) RingSender<SystemAtomics, WaitStrategy> sender_;
         alignas(64) RingReceiver<SystemAtomics, WaitStrategy> receiver_;
     };
 
     static SpscRing create(const Needs& needs) {
-        SpscRing made(needs.timeout, {object_name(needs.address.name, "spsc-ring")});
+        SpscRing made(needs, {object_name(needs.address.name, "spsc-ring")});
         const std::size_t asked = needs.capacity_bytes > 0
                                       ? ring_record::bytes(needs.capacity_bytes)
-                                      : default_capacity_bytes;
+                                      : Purpose::capacity_bytes;
         // Two of the largest messages: one to be read while the next is written.
         const std::size_t capacity = std::bit_ceil(
             std::max({asked, 2 * ring_record::bytes(needs.message_bytes_max), page_bytes()}));
@@ -111,18 +148,20 @@ class SpscRing {
         made.object_ = NamedObject(ObjectKind::posix_shm, made.where_.name);
         const Fd object = create_shm_object(made.where_.name, page_bytes() + 2 * capacity);
         const Mapping first_page(object.get(), page_bytes());
-        new (first_page.data()) Header;
+        new (first_page.data()) Indices;
         return made;
     }
     static SpscRing open(const Address& where, const Needs& needs) {
-        return {needs.timeout, {object_name(where.name, "spsc-ring")}};
+        return {needs, {object_name(where.name, "spsc-ring")}};
     }
     [[nodiscard]] Address address() const { return where_; }
 
-    Endpoint attach(Role role) { return {where_.name, role.side, timeout_}; }
+    Endpoint attach(Role role) { return {where_.name, role.side, needs_}; }
 
     static constexpr Facts facts{
-        .name = Strategy::kind == Waiting::spins            ? "spsc-ring/spin"
+        .name = std::is_same_v<Purpose, Latency>            ? "spsc-ring/latency"
+                : std::is_same_v<Purpose, Bulk>             ? "spsc-ring/bulk"
+                : Strategy::kind == Waiting::spins          ? "spsc-ring/spin"
                 : Strategy::kind == Waiting::spins_yielding ? "spsc-ring/spin-yield"
                                                             : "spsc-ring/futex",
         .family = "rings",
@@ -138,7 +177,7 @@ class SpscRing {
         .guard = Guard::mode_0600,
         .lifetime = Lifetime::kernel,
         .message_bytes_max = "the ring less 8 B",
-        .capacity = "4 MiB - 8 B",
+        .capacity = Purpose::capacity,
         .priorities = false,
         .senders = 1,
         .receivers = 1,
@@ -148,10 +187,9 @@ class SpscRing {
     };
 
   private:
-    SpscRing(std::chrono::milliseconds timeout, Address where)
-        : timeout_(timeout), where_(std::move(where)) {}
+    SpscRing(Needs needs, Address where) : needs_(std::move(needs)), where_(std::move(where)) {}
 
-    std::chrono::milliseconds timeout_;
+    Needs needs_;
     Address where_;
     NamedObject presence_;
     NamedObject object_;

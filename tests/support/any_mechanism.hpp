@@ -32,12 +32,15 @@ class AnyEndpoint {
     [[nodiscard]] virtual std::size_t capacity_bytes() const = 0;
     [[nodiscard]] virtual bool lends() const = 0;
 
-    /// ipclab::put and ipclab::get; in rounds if `scratch` is larger than what travels whole. One
-    /// that carries no payload notifies and waits, whatever is put.
+    /// ipclab::put, with a flush, and ipclab::get; in rounds if `scratch` is larger than what
+    /// travels whole. One that carries no payload notifies and waits, whatever is put.
     virtual void put(Bytes scratch, Manner manner, const Fill& fill) = 0;
     virtual void get(Bytes scratch, Manner manner, const Use& use) = 0;
+    /// Likewise without a flush, and the flush.
+    virtual void put_later(Bytes scratch, Manner manner, const Fill& fill) = 0;
+    virtual void flush() = 0;
 
-    /// The bare endpoint's send, or Staged's; nothing is cut into rounds.
+    /// The bare endpoint's send, or Staged's, and a flush; nothing is cut into rounds.
     virtual void send(View message) = 0;
     virtual std::size_t receive(Bytes buffer) = 0;
 

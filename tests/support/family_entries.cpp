@@ -35,6 +35,11 @@ class EndpointOfItsType final : public AnyEndpoint {
     [[nodiscard]] bool lends() const override { return lends_somewhere; }
 
     void put(Bytes scratch, Manner manner, const Fill& fill) override {
+        put_later(scratch, manner, fill);
+        flush();
+    }
+    void flush() override { ipclab::flush(endpoint_); }
+    void put_later(Bytes scratch, Manner manner, const Fill& fill) override {
         if constexpr (Notifying<E>) {
             fill({});
             endpoint_.notify();
@@ -69,6 +74,7 @@ class EndpointOfItsType final : public AnyEndpoint {
                 ipclab::flush(endpoint);
             }
         });
+        flush();
     }
     std::size_t receive(Bytes buffer) override {
         std::size_t size = 0;

@@ -47,7 +47,12 @@ void expect_message(View in, std::size_t size, std::uint64_t number) {
 }
 
 void Speaker::say(std::size_t size, Manner manner) {
-    endpoint_.put(scratch(buffer_, size), manner, [&](Bytes out) {
+    say_later(size, manner);
+    flush();
+}
+
+void Speaker::say_later(std::size_t size, Manner manner) {
+    endpoint_.put_later(scratch(buffer_, size), manner, [&](Bytes out) {
         if (out.size() != size) throw std::runtime_error("room for another size was lent");
         write_message(out, next_);
     });

@@ -20,6 +20,9 @@ class Speaker {
   public:
     explicit Speaker(AnyEndpoint& endpoint) : endpoint_(endpoint) {}
     void say(std::size_t size, Manner manner = Manner::as_it_is);
+    /// Likewise without a flush, and the flush.
+    void say_later(std::size_t size, Manner manner = Manner::as_it_is);
+    void flush() { endpoint_.flush(); }
     [[nodiscard]] std::uint64_t said() const { return next_; }
 
   private:

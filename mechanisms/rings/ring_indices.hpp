@@ -1,0 +1,230 @@
+// The synchronisation of a ring in shared memory with one producer and one consumer, without a byte
+// of payload: what the two sides write, on which cache lines, and when.
+//
+// A ring's cost is not its instructions but the lines that travel between cores: some 25 to 50 ns
+// each time where they share an L3, 200 and more where they do not. Each decision here saves one.
+//
+//   Where the indices live. `published`, how far the producer has handed over, and `released`, how
+//   far the consumer has given back, are each written by one side, so a message crosses by a
+//   release store that an acquire load sees; no operation has to be a locked one (Lamport 1977).
+//   They lie on different lines, or each release would take away the line that is published on.
+//
+//   Where their copies live. Each side keeps its own position, and the last value that it saw of
+//   the other's index, in private memory. A producer with room left never touches the consumer's
+//   line (Lee, Bu and Chandranmenon 2009, "MCRingBuffer").
+//
+//   When to publish. Each publication is a line that the consumer fetches, and that the producer
+//   then has to take back. A stream of short messages therefore publishes once for some lines of
+//   them. What is held back is handed over by flush(), and by a producer that has to wait for room.
+//
+//   When it must not wait. Who has just read a message and answers it knows that its reader waits:
+//   that message is handed over at once (see the line, byte_ring.hpp).
+//
+//   When to give back. In steps of an eighth of the ring, and always before waiting: a producer
+//   looks at `released` once a step, and a consumer that sleeps owes it nothing.
+//
+//   Both directions' `published` lie on one line, with the payload of a short message. In a
+//   conversation the side that has just been handed this line has it in its own L1 already, and
+//   answers on it: one line to and fro, and no other, is the least that a round trip can cost.
+//   In a stream one way, only one side writes it.
+#pragma once
+
+#include "mechanisms/mechanism.hpp"
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+namespace ipclab {
+
+constexpr std::size_t cache_line_bytes = 64;
+
+/// A word of `published`: the position, in bytes since the beginning of time, shifted by three, and
+/// six low bits free for a tag, since positions are multiples of eight. It wraps at 2^64.
+namespace published_word {
+constexpr std::uint64_t tag_mask = 63;
+constexpr std::uint64_t of(std::uint64_t position, std::uint64_t tag = 0) {
+    return (position << 3) | tag;
+}
+constexpr std::uint64_t tag_of(std::uint64_t word) { return word & tag_mask; }
+/// The bytes from `position` to what the word says.
+constexpr std::uint64_t bytes_since(std::uint64_t position, std::uint64_t word) {
+    return ((word & ~tag_mask) - (position << 3)) >> 3;
+}
+}  // namespace published_word
+
+/// What both processes see, for both directions.
+template <class Atomics, template <class> class WaitStrategy>
+struct RingIndices {
+    using Strategy = WaitStrategy<Atomics>;
+    using Index = typename Atomics::template Atomic<std::uint64_t>;
+
+    /// What the consumer of a direction writes, and the producer looks at when it has to.
+    struct alignas(cache_line_bytes) Back {
+        explicit Back(std::uint64_t start) : released(start) {}
+        Index released;
+        typename Strategy::Bell message_came;  // the consumer arms it
+        typename Strategy::Bell room_came;     // the producer arms it, when it has no room
+    };
+    static constexpr std::size_t line_bytes = cache_line_bytes - 2 * sizeof(std::uint64_t);
+
+    alignas(cache_line_bytes) Index published_by_initiator;
+    Index published_by_responder;
+    std::byte line[line_bytes];
+    Back back_to_initiator;
+    Back back_to_responder;
+
+    explicit RingIndices(std::uint64_t start = 0)
+        : published_by_initiator(published_word::of(start)),
+          published_by_responder(published_word::of(start)),
+          line{},
+          back_to_initiator(start),
+          back_to_responder(start) {}
+
+    Index& published_by(Side producer) {
+        return producer == Side::initiator ? published_by_initiator : published_by_responder;
+    }
+    Back& back_to(Side producer) {
+        return producer == Side::initiator ? back_to_initiator : back_to_responder;
+    }
+};
+
+/// The producer's side. `capacity` is in bytes, as are all positions.
+template <class Atomics, template <class> class WaitStrategy>
+class RingProducer {
+    using Indices = RingIndices<Atomics, WaitStrategy>;
+    using Strategy = WaitStrategy<Atomics>;
+
+  public:
+    RingProducer(Indices& indices, Side mine, std::uint64_t capacity, std::uint64_t start = 0)
+        : published_(indices.published_by(mine)),
+          back_(indices.back_to(mine)),
+          capacity_(capacity),
+          position_(start),
+          handed_over_(start),
+          released_seen_(start) {}
+
+    /// Waits until `bytes` are free and returns the position where they begin. `begin_wait` returns
+    /// what has a glance(); it is called only if need be.
+    std::uint64_t reserve(std::uint64_t bytes, auto&& begin_wait) {
+        if (free_bytes() < bytes) [[unlikely]]
+            wait_for_room(bytes, begin_wait);
+        return position_;
+    }
+    [[nodiscard]] std::uint64_t position() const { return position_; }
+    /// The first `bytes` of what was reserved are a message, that waits to be handed over.
+    void append(std::uint64_t bytes) { position_ += bytes; }
+    [[nodiscard]] std::uint64_t held_back_bytes() const { return position_ - handed_over_; }
+
+    void hand_over(std::uint64_t tag = 0) {
+        handed_over_ = position_;
+        published_.store(published_word::of(position_, tag), Strategy::store_before_ring);
+        Strategy::ring(back_.message_came);
+    }
+
+    /// How long it took to fetch the consumer's line when it had changed, in ns: how far away it
+    /// was then. 0: not fetched yet.
+    [[nodiscard]] std::int64_t fetch_ns() const { return fetch_ns_; }
+    /// How often it was fetched.
+    [[nodiscard]] std::uint32_t fetches() const { return fetches_; }
+
+  private:
+    [[gnu::noinline]] void wait_for_room(std::uint64_t bytes, auto& begin_wait) {
+        // A consumer that knows of nothing gives nothing back.
+        if (held_back_bytes() != 0) hand_over();
+        if (look(bytes, std::memory_order::acquire)) return;
+        auto&& wait = begin_wait();
+        Strategy::wait_until(
+            back_.room_came, [&](std::memory_order order) { return look(bytes, order); },
+            [&] { wait.glance(); });
+    }
+    bool look(std::uint64_t bytes, std::memory_order order) {
+        const std::uint64_t seen_before = released_seen_;
+        const std::int64_t start_ns = Atomics::now_ns();
+        released_seen_ = back_.released.load(order);
+        const std::int64_t end_ns = Atomics::now_ns();
+        if (released_seen_ != seen_before) {
+            fetch_ns_ = end_ns - start_ns;
+            ++fetches_;
+        }
+        return free_bytes() >= bytes;
+    }
+    [[nodiscard]] std::uint64_t free_bytes() const {
+        // A consumer that claims to have released more than there was gets no room for it.
+        const std::uint64_t unread = position_ - released_seen_;
+        return unread <= capacity_ ? capacity_ - unread : 0;
+    }
+
+    typename Indices::Index& published_;
+    typename Indices::Back& back_;
+    const std::uint64_t capacity_;
+    std::uint64_t position_;
+    std::uint64_t handed_over_;
+    std::uint64_t released_seen_;
+    std::int64_t fetch_ns_ = 0;
+    std::uint32_t fetches_ = 0;
+};
+
+/// The consumer's side.
+template <class Atomics, template <class> class WaitStrategy>
+class RingConsumer {
+    using Indices = RingIndices<Atomics, WaitStrategy>;
+    using Strategy = WaitStrategy<Atomics>;
+
+  public:
+    RingConsumer(Indices& indices, Side peer, std::uint64_t capacity, std::uint64_t start = 0)
+        : published_(indices.published_by(peer)),
+          back_(indices.back_to(peer)),
+          step_(capacity / 8),
+          position_(start),
+          given_back_(start),
+          published_seen_(published_word::of(start)) {}
+
+    /// Waits until there is something unread and returns the position where it begins. `begin_wait`
+    /// as of RingProducer::reserve.
+    std::uint64_t await(auto&& begin_wait) {
+        if (unread_bytes() == 0 && !look(std::memory_order::acquire)) [[unlikely]]
+            wait_for_message(begin_wait);
+        return position_;
+    }
+    /// As far as this side has looked.
+    [[nodiscard]] std::uint64_t unread_bytes() const {
+        return published_word::bytes_since(position_, published_seen_);
+    }
+    /// The tag of the latest publication that it has seen.
+    [[nodiscard]] std::uint64_t tag() const { return published_word::tag_of(published_seen_); }
+
+    /// The first `bytes` of what is unread are read, and are given back with the step that they
+    /// complete.
+    void release(std::uint64_t bytes) {
+        position_ += bytes;
+        if (position_ - given_back_ >= step_) give_back();
+    }
+
+  private:
+    [[gnu::noinline]] void wait_for_message(auto& begin_wait) {
+        if (position_ != given_back_) give_back();
+        auto&& wait = begin_wait();
+        Strategy::wait_until(
+            back_.message_came, [&](std::memory_order order) { return look(order); },
+            [&] { wait.glance(); });
+    }
+    bool look(std::memory_order order) {
+        published_seen_ = published_.load(order);
+        return unread_bytes() != 0;
+    }
+    void give_back() {
+        given_back_ = position_;
+        back_.released.store(position_, Strategy::store_before_ring);
+        Strategy::ring(back_.room_came);
+    }
+
+    typename Indices::Index& published_;
+    typename Indices::Back& back_;
+    const std::uint64_t step_;
+    std::uint64_t position_;
+    std::uint64_t given_back_;
+    std::uint64_t published_seen_;
+};
+
+}  // namespace ipclab
