@@ -51,7 +51,6 @@ class EndpointOfItsType final : public AnyEndpoint {
                     fill(scratch);
                     Rounds(endpoint).send(scratch);
                 }
-                ipclab::flush(endpoint);
             });
         }
     }
@@ -74,7 +73,6 @@ class EndpointOfItsType final : public AnyEndpoint {
                 ipclab::flush(endpoint);
             }
         });
-        flush();
     }
     std::size_t receive(Bytes buffer) override {
         std::size_t size = 0;
