@@ -1,6 +1,7 @@
-// The command line: run, list, doctor, report, cat, ps, clean.
+// The command line: run, list, doctor, report, cat, memif, ps, clean.
 #include "harness/doctor.hpp"
 #include "harness/listing.hpp"
+#include "harness/memif/command_line.hpp"
 #include "harness/netcat.hpp"
 #include "harness/objects.hpp"
 #include "harness/quantity.hpp"
@@ -175,6 +176,7 @@ constexpr std::string_view examples = R"(Examples:
   ipclab doctor                     what on this machine will disturb the figures
   ipclab report results/reference   show the table of a run again
   ipclab cat --listen fifo demo     wait for another `ipclab cat fifo demo`, and converse
+  ipclab memif respond @demo        answer pings in packets, such as DPDK's
   ipclab ps                         which objects of ipclab there are on this machine
   ipclab clean                      remove those of dead processes)";
 constexpr std::string_view cat_example = R"(Example, in two terminals:
@@ -248,8 +250,13 @@ int run_cat(const CatWords& words) {
                       words.listen ? LineEnd::listens : LineEnd::calls);
 }
 
-/// CLI11 collects what it does not know; this says what was meant.
-void refuse_unknown(const CLI::App& command) {
+/// CLI11 collects what it does not know; this says what was meant. `path` is how the command is
+/// called: "memif ping".
+void refuse_unknown(const CLI::App& command, const std::string& path = "") {
+    for (const CLI::App* subcommand : command.get_subcommands())
+        refuse_unknown(*subcommand, path.empty()
+                                        ? subcommand->get_name()
+                                        : fmt::format("{} {}", path, subcommand->get_name()));
     const std::vector<std::string> words = command.remaining();
     if (words.empty()) return;
     const std::string word = words.front().substr(0, words.front().find('='));
@@ -263,7 +270,7 @@ void refuse_unknown(const CLI::App& command) {
         names.push_back(subcommand->get_name());
     if (!names.empty()) throw std::invalid_argument(unknown("command", word, names));
     throw std::invalid_argument(
-        fmt::format("{:?} is one word too many; see ipclab {} --help", word, command.get_name()));
+        fmt::format("{:?} is one word too many; see ipclab {} --help", word, path));
 }
 
 int command_line(int argc, char** argv) {
@@ -298,6 +305,7 @@ int command_line(int argc, char** argv) {
 
     CatWords cat_words;
     const CLI::App* const cat_command = add_cat(app, cat_words);
+    MemifCommands memif(app);
     CLI::App* const ps = app.add_subcommand(
         "ps", "List the objects of ipclab on this machine, their owners and their age");
     ps->footer(std::string(ps_example));
@@ -312,7 +320,6 @@ int command_line(int argc, char** argv) {
         throw;
     }
     refuse_unknown(app);
-    for (const CLI::App* command : app.get_subcommands()) refuse_unknown(*command);
 
     if (*run_command) {
         if (run_words.scenarios.empty()) run_words.scenarios = {"quick"};
@@ -326,10 +333,12 @@ int command_line(int argc, char** argv) {
         return print_report(results);
     }
     if (*cat_command) return run_cat(cat_words);
+    if (memif.given()) return memif.run();
     if (*ps) return list_objects();
     if (*clean) return clean_objects();
     throw std::invalid_argument(
-        "a command is missing: run, list, doctor, report, cat, ps or clean; see ipclab --help");
+        "a command is missing: run, list, doctor, report, cat, memif, ps or clean; see ipclab "
+        "--help");
 }
 
 }  // namespace

@@ -124,7 +124,7 @@ class Complaints(WithFolder):
 
     def test_a_command_is_needed(self):
         self.assert_refused(
-            "a command is missing: run, list, doctor, report, cat, ps or clean; see ipclab --help")
+            "a command is missing: run, list, doctor, report, cat, memif, ps or clean; see ipclab --help")
 
     def test_unknown_commands_and_options(self):
         self.assert_refused('unknown command "rnu"; did you mean run?', "rnu")
