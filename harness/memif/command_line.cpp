@@ -111,6 +111,7 @@ memif::Options options_of(const SocketWords& words, const SharedWords& shared,
     options.log2_ring_size = static_cast<unsigned>(std::countr_zero(shared.ring_slots));
     options.buffer_bytes = shared.buffer_bytes;
     options.admit_unsealed_regions = shared.admit_unsealed;
+    options.reconnect_interval = std::chrono::milliseconds(500);
     return options;
 }
 
