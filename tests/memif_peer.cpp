@@ -170,7 +170,13 @@ class Peer {
             if (tally_.received == 1) first_.assign(packet.begin(), packet.end());
             if (!std::equal(packet.begin(), packet.end(), first_.begin(), first_.end()))
                 ++tally_.wrong;
-        } else if (words_.what == "reflect" && port_.send(queue, packet)) {
+        } else if (words_.what == "reflect") {
+            // Waits for room: for whoever takes the packets at the other end.
+            while (!port_.send(queue, packet) && port_.connected()) {
+                port_.flush();
+                port_.service();
+                ::usleep(100);
+            }
             ++tally_.sent;
         }
     }

@@ -27,7 +27,7 @@ class Direction {
                 held_[queue].clear();
                 any = true;
             }
-            if (queue < from_.receive_queues()) any |= move_burst(queue);
+            any |= move_burst(queue);
         }
         if (any) to_.flush();
         return any;

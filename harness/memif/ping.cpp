@@ -89,20 +89,25 @@ class Ping {
     }
     /// Three questions, a second apart.
     bool resolve() {
+        constexpr std::chrono::seconds question_interval{1};
         for (int tries = 0; running_ && tries < 3; ++tries) {
-            ask();
-            const auto until = Clock::now() + std::chrono::seconds(1);
+            const auto until = Clock::now() + question_interval;
+            // A client gives its server buffers only a moment after it has connected.
+            while (running_ && !ask() && Clock::now() < until) turn(std::chrono::milliseconds(1));
             while (running_ && !target_mac_ && Clock::now() < until) turn(until - Clock::now());
             if (target_mac_) return true;
         }
         return !running_;
     }
-    void ask() {
-        asked_on_ = port_.connections();
+    /// Returns whether there was room for the question.
+    bool ask() {
         const std::size_t size =
             write_arp(frame_, mac_broadcast,
                       {true, options_.own_mac, options_.own, MacAddress{}, options_.target});
-        if (port_.send(0, View(frame_).first(size))) port_.flush();
+        if (!port_.send(0, View(frame_).first(size))) return false;
+        port_.flush();
+        asked_on_ = port_.connections();
+        return true;
     }
 
     [[nodiscard]] bool may_send() const { return !options_.count || sent_ < *options_.count; }

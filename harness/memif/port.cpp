@@ -35,6 +35,7 @@ void Port::service() {
     }
     if (now.connections != connections_) {
         connections_ = now.connections;
+        if (!connected()) return;  // come and gone
         told_.clear();
         for (std::uint16_t queue = 0; queue < interface_.receive_queues(); ++queue)
             interface_.receive(queue).mode(mode_);
@@ -100,11 +101,16 @@ bool PortLoop::wait(std::chrono::nanoseconds patience) {
         return !stopped_;
     }
     constexpr std::chrono::milliseconds look_interval{1};
+    constexpr std::chrono::microseconds spin_time{50};
     const auto now = std::chrono::steady_clock::now();
     if (now >= next_look_) {
         next_look_ = now + look_interval;
         look({});
     }
+    if (patience.count() == 0)
+        busy_ = now;
+    else if (now - busy_ > spin_time)
+        ::sched_yield();
     return !stopped_;
 }
 

@@ -34,10 +34,11 @@ class Port {
 
     /// Calls `use(queue, packet)` for packets that have come, at most a burst of each queue; the
     /// bytes are valid, and may be changed, until `use` returns. Returns whether there were any.
+    /// What a peer had sent before it left is received, too.
     template <class Use>
     bool receive(Use&& use) {
         bool any = false;
-        for (std::uint16_t queue = 0; queue < interface_.receive_queues(); ++queue)
+        for (std::uint16_t queue = 0; queue < options_.queues; ++queue)
             any |= receive_burst(queue, [&](Bytes packet) {
                 use(queue, packet);
                 return true;
@@ -57,7 +58,6 @@ class Port {
         packets.release();
         return count > 0;
     }
-    [[nodiscard]] std::uint16_t receive_queues() const { return interface_.receive_queues(); }
 
     /// Sends on the queue of that number, counted round where there are fewer; false: there is no
     /// room, or no peer. Visible after flush().
@@ -86,8 +86,9 @@ class Port {
 };
 
 /// Waits for the ports and for SIGINT, SIGTERM or SIGHUP, which it takes over from construction to
-/// destruction. Interrupt mode sleeps in poll(2); polling mode looks at the control channels and
-/// the signals once a millisecond and returns at once.
+/// destruction. Interrupt mode sleeps in poll(2); polling mode returns at once, and looks at the
+/// control channels and the signals once a millisecond. Where it has found nothing for a while it
+/// lets others have the CPU: the peer may be waiting for it.
 ///
 /// poll(2) and not a lasting epoll(7) set: an eventfd is shared with the peer, so its entry in such
 /// a set would outlive our descriptor, and each new connection brings other ones.
@@ -114,6 +115,7 @@ class PortLoop {
     Fd stop_;
     std::vector<pollfd> watched_;
     std::chrono::steady_clock::time_point next_look_{};
+    std::chrono::steady_clock::time_point busy_{};
     bool stopped_ = false;
 };
 
