@@ -2,6 +2,7 @@
 #pragma once
 
 #include "mechanisms/mechanism_list.hpp"
+#include "mechanisms/rings/memif/memif.hpp"
 #include "mechanisms/rings/snabb/snabb_link.hpp"
 #include "mechanisms/rings/spsc_ring.hpp"
 #include "mechanisms/waiting/adaptive_sleep.hpp"
@@ -18,6 +19,8 @@ using Family = MechanismList<SpscRing<Spin>,                              //
                              SnabbLink<snabb::InterProc, AdaptiveSleep>,  //
                              SnabbLink<snabb::InterProc, Spin>,           //
                              SnabbLink<snabb::Interlink, AdaptiveSleep>,  //
-                             SnabbLink<snabb::Interlink, Spin>>;
+                             SnabbLink<snabb::Interlink, Spin>,           //
+                             Memif<memif::Mode::polling>,                 //
+                             Memif<memif::Mode::interrupt>>;
 
 }  // namespace ipclab::rings

@@ -161,6 +161,12 @@ class RingSender : public RingEnd<Atomics, SenderIndices<Atomics>> {
         loan_.reset();
     }
 
+    /// Of the next buffer; 0 if there is none now.
+    [[nodiscard]] std::size_t buffer_bytes() {
+        if (this->violation_ != nullptr || this->indices_.room(1) == 0) return 0;
+        const auto buffer = empty_buffer(this->indices_.next());
+        return buffer ? buffer->length : 0;
+    }
     /// Whether a packet is so long that it would not even fit an empty ring.
     [[nodiscard]] bool never_fits(std::size_t bytes) {
         if (this->is_client())

@@ -63,7 +63,9 @@ class Interface::State {
     }
 
     void service() {
-        for (int left = events_per_service; left > 0; --left) {
+        // A connection is seen to stand, however soon it ends.
+        const std::uint64_t connections = connections_;
+        for (int left = events_per_service; left > 0 && connections_ == connections; --left) {
             epoll_event event{};
             const int ready = ::epoll_wait(epoll_.get(), &event, 1, 0);
             if (ready == -1 && errno != EINTR) throw SystemError("epoll_wait", errno);

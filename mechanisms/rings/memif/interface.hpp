@@ -22,10 +22,10 @@
 namespace ipclab::memif {
 
 struct Options {
-    std::string socket;  ///< a path, or "@name" for an abstract one
+    std::string socket{};  ///< a path, or "@name" for an abstract one
     SocketRole role = SocketRole::server;
     std::uint32_t id = 0;               ///< of the interface; a socket's two ends must agree on it
-    std::string secret;                 ///< at most 23 bytes; empty: none
+    std::string secret{};               ///< at most 23 bytes; empty: none
     std::string name = "ipclab";        ///< told to the peer; at most 31 bytes
     std::uint16_t queues = 1;           ///< each way, at most 256; fewer where the peer has fewer
     unsigned log2_ring_size = 10;       ///< a client's rings: 1 to 14

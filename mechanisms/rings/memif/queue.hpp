@@ -88,6 +88,12 @@ class alignas(64) TransmitQueue {
         if (is_usable() && here_->ring.has_unpublished() && here_->ring.publish()) signal();
     }
 
+    /// Slots of the ring, and bytes of the next free buffer; 0 where there is none now.
+    [[nodiscard]] std::size_t slots() { return is_usable() ? here_->ring.slots() : 0; }
+    [[nodiscard]] std::size_t buffer_bytes() {
+        return is_usable() ? here_->ring.buffer_bytes() : 0;
+    }
+
     [[nodiscard]] QueueStatistics statistics() const { return counts_.read(); }
 
   private:
