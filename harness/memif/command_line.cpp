@@ -56,7 +56,7 @@ struct SharedWords {
 void add_role(CLI::App& command, SocketWords& words, const std::string& suffix,
               const std::string& whose, std::string_view usual_role) {
     const auto described = [&](std::string_view text, bool usual) {
-        return fmt::format("{}{}{}", whose, text, usual ? " (what is done unasked)" : "");
+        return fmt::format("{}{}{}", whose, text, usual ? " (the default)" : "");
     };
     CLI::Option* const server = command.add_flag("--server" + suffix, words.server,
                                                  described("Listen", usual_role == "server"));
