@@ -21,7 +21,8 @@ enum class Mode { polling, interrupt };
 struct QueueStatistics {
     std::uint64_t packets = 0;
     std::uint64_t bytes = 0;
-    std::uint64_t dropped = 0;  ///< sent: larger than the ring; received: than the buffer for it
+    std::uint64_t dropped = 0;  ///< not sent: empty, or larger than the ring; received, and counted
+                                ///< as such, but larger than the buffer for it
     std::uint64_t signals = 0;  ///< sent, or drained
 };
 
