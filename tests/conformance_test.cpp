@@ -526,7 +526,8 @@ TEST(HostilePeer, DiesInTheMiddleOfAMessage) {
 class HostileRing : public testing::TestWithParam<Entry> {};
 INSTANTIATE_TEST_SUITE_P(Catalog, HostileRing, testing::ValuesIn(catalog_where([](const Entry& e) {
                              return e.facts.family == "rings" &&
-                                    e.facts.addressing == Addressing::object_name;
+                                    e.facts.addressing == Addressing::object_name &&
+                                    !e.facts.name.starts_with("villas-queue/");
                          })),
                          test_name);
 

@@ -353,7 +353,8 @@ TEST_P(FactsOfAddressed, AnotherUserIsTurnedAwayByWhatGuardsIt) {
 /// Where a mutex guards the hand-over, who is woken may find it still locked, and sleep once more:
 /// as often as chance has it.
 bool may_meet_at_a_mutex(std::string_view name) {
-    return name == "posix-shm/condvar" || name == "boost-mq" || name == "boost-shm";
+    return name == "posix-shm/condvar" || name == "villas-queue/pthread" || name == "boost-mq" ||
+           name == "boost-shm";
 }
 
 /// As the slope between N and 2 N messages: what starting and ending costs drops out.

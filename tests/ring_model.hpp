@@ -229,6 +229,11 @@ struct ModelAtomics {
         word.sleepers_.notify_one($);
         word.lock_.unlock($);
     }
+    static void futex_wake_all(Atomic<std::uint32_t>& word) {
+        word.lock_.lock($);
+        word.sleepers_.notify_all($);
+        word.lock_.unlock($);
+    }
 };
 
 // ---------------------------------------------------------------------------------------------

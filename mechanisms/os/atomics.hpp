@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <climits>
 #include <cstdint>
 #include <linux/futex.h>
 #include <sched.h>
@@ -49,6 +50,10 @@ struct SystemAtomics {
     }
     static void futex_wake(Atomic<std::uint32_t>& word) {
         must(::syscall(SYS_futex, &word, FUTEX_WAKE, 1, nullptr, nullptr, 0), "futex(FUTEX_WAKE)");
+    }
+    static void futex_wake_all(Atomic<std::uint32_t>& word) {
+        must(::syscall(SYS_futex, &word, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0),
+             "futex(FUTEX_WAKE)");
     }
 };
 

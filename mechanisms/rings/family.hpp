@@ -5,6 +5,7 @@
 #include "mechanisms/rings/memif/memif.hpp"
 #include "mechanisms/rings/snabb/snabb_link.hpp"
 #include "mechanisms/rings/spsc_ring.hpp"
+#include "mechanisms/rings/villas/villas_queue.hpp"
 #include "mechanisms/waiting/adaptive_sleep.hpp"
 #include "mechanisms/waiting/futex.hpp"
 #include "mechanisms/waiting/spin.hpp"
@@ -20,6 +21,9 @@ using Family = MechanismList<SpscRing<Spin>,                              //
                              SnabbLink<snabb::InterProc, Spin>,           //
                              SnabbLink<snabb::Interlink, AdaptiveSleep>,  //
                              SnabbLink<snabb::Interlink, Spin>,           //
+                             VillasQueue<villas::Mode::futex>,            //
+                             VillasQueue<villas::Mode::pthread>,          //
+                             VillasQueue<villas::Mode::polling>,          //
                              Memif<memif::Mode::polling>,                 //
                              Memif<memif::Mode::interrupt>>;
 
