@@ -25,7 +25,8 @@ class Line {
 enum class LineEnd { listens, calls };
 
 /// Makes the mechanism's object at `needs.address` and attaches as the responder, or opens what is
-/// there and attaches as the initiator. Throws IpcError, and std::invalid_argument for a mechanism
+/// there and attaches as the initiator. `mechanism` may leave out its kind: "villas-queue" is the
+/// first of villas-queue/… . Throws IpcError, and std::invalid_argument for a mechanism
 /// that is unknown, has no address, or carries no payload.
 std::unique_ptr<Line> open_line(std::string_view mechanism, const Needs& needs, LineEnd end);
 

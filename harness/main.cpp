@@ -243,9 +243,13 @@ int run_cat(const CatWords& words) {
         throw std::invalid_argument(
             "cat: name a mechanism and an address, such as ipclab cat --listen fifo demo");
     std::vector<std::string> names;
-    for (const Facts& facts : catalog_facts()) names.emplace_back(facts.name);
-    if (std::find(names.begin(), names.end(), words.mechanism) == names.end())
-        throw std::invalid_argument(unknown("mechanism", words.mechanism, names));
+    bool known = false;
+    for (const Facts& facts : catalog_facts()) {
+        names.emplace_back(facts.name);
+        known = known || facts.name == words.mechanism ||
+                facts.name.starts_with(fmt::format("{}/", words.mechanism));
+    }
+    if (!known) throw std::invalid_argument(unknown("mechanism", words.mechanism, names));
     return run_netcat(words.mechanism, words.address,
                       words.listen ? LineEnd::listens : LineEnd::calls);
 }

@@ -33,7 +33,9 @@ std::unique_ptr<Subject> create_subject(const Cell& cell) {
 
 std::unique_ptr<Line> open_line(std::string_view mechanism, const Needs& needs, LineEnd end) {
     for (const SubjectMaker& maker : catalog()) {
-        if (maker.facts.name != mechanism) continue;
+        // Of what comes in several kinds, the first, if none is named.
+        const bool is_a_kind_of_it = maker.facts.name.starts_with(fmt::format("{}/", mechanism));
+        if (maker.facts.name != mechanism && !is_a_kind_of_it) continue;
         if (maker.open_line != nullptr) return maker.open_line(needs, end);
         throw std::invalid_argument(
             fmt::format("{} {}", mechanism,

@@ -57,6 +57,48 @@ class Zerocopy(unittest.TestCase):
         self.assertEqual(done.stdout, outputs_on(DOCS / "not-compared.md")["zerocopy"])
 
 
+class VillasEcho(unittest.TestCase):
+    """A program that knows nothing but a name talks to `ipclab cat`."""
+
+    def conversation(self, mechanism):
+        name = f"ipclab-villas-echo-{os.getpid()}"
+        cat = subprocess.Popen([PROGRAM, "cat", "--listen", mechanism, name], text=True, stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.addCleanup(cat.wait)
+        self.addCleanup(cat.kill)
+        end = time.monotonic() + PATIENCE_S
+        while not Path(f"/dev/shm/{name}.from-responder").exists():
+            self.assertTrue(cat.poll() is None and time.monotonic() < end, "nobody listens")
+            time.sleep(0.01)
+        echo = subprocess.Popen([EXAMPLES / "villas-echo", name], text=True, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE)
+        self.addCleanup(echo.wait)
+        self.addCleanup(echo.kill)
+        # A line at a time, so that each is a sample.
+        for line, backwards in ("stressed", "desserts"), ("1234567", "7654321"):
+            cat.stdin.write(f"{line}\n")
+            cat.stdin.flush()
+            self.assertEqual(cat.stdout.readline(), f"{backwards}\n")
+        output, problems = cat.communicate(timeout=PATIENCE_S)
+        self.assertEqual((cat.returncode, output, problems), (0, "", ""))
+        self.assertEqual(echo.communicate(timeout=PATIENCE_S), ("answered 2 samples\n", ""))
+        self.assertEqual(list(Path("/dev/shm").glob(f"{name}*")), [])
+
+    def test_answers_cat(self):
+        self.conversation("villas-queue")
+
+    def test_follows_the_mode_that_the_listener_chose(self):
+        for mode in "polling", "pthread", "futex":
+            with self.subTest(mode=mode):
+                self.conversation(f"villas-queue/{mode}")
+
+    def test_says_why_it_cannot_begin(self):
+        done = example("villas-echo", "ipclab-there-is-no-such-queue")
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertIn("No such file or directory", done.stderr)
+        self.assertEqual(example("villas-echo").returncode, 2)
+
+
 class ObjectsByHand(unittest.TestCase):
     """docs/objects.md is one session of a shell, from top to bottom."""
 

@@ -40,7 +40,7 @@ struct DirectionLayout {
         std::uint64_t queuelen = 0;
         std::uint64_t samplelen = 0;
         std::uint32_t mode = 0;
-        std::atomic<std::uint32_t> has_reader{0};  ///< for who meets by two names (meeting.hpp)
+        std::atomic<std::uint32_t> meeting{0};  ///< for who meets by two names (meeting.hpp)
         alignas(64) Queue::State on_the_way{};
         alignas(64) Queue::State free{};
     };

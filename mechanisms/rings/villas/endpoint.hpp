@@ -25,7 +25,7 @@ class Endpoint {
   public:
     /// `watch` is made by the caller with what it takes to be the only one on this side; what it
     /// stands for ends after everything else here. `vectorize` at least 1.
-    Endpoint(DirectionView write, DirectionView read, Watch watch, Holder me, std::size_t vectorize,
+    Endpoint(DirectionView write, DirectionView read, Watch watch, std::size_t vectorize,
              std::chrono::milliseconds timeout)
         : watch_(std::move(watch)),
           write_(std::move(write)),
@@ -35,8 +35,8 @@ class Endpoint {
         kept_back_.reserve(vectorize_);
         // Who was here before may have closed it, or died with samples in hand.
         write_.queue().queue().open_again();
-        write_.samples().reclaim(me);
-        read_.samples().reclaim(me);
+        write_.samples().reclaim_own();
+        read_.samples().reclaim_own();
     }
     Endpoint(const Endpoint&) = delete;
     Endpoint& operator=(const Endpoint&) = delete;

@@ -222,6 +222,9 @@ class Pool {
         return found;
     }
 
+    /// What an earlier process left that was what this one is now.
+    std::uint64_t reclaim_own() { return reclaim(me_); }
+
     /// For who is alone: mends the free list, and puts every sample into it but those to `keep`, by
     /// index. Returns how many of them had been lost.
     std::uint64_t rebuild(const std::vector<bool>& keep) {

@@ -35,8 +35,6 @@
 // Positions grow for ever and wrap at 2^64; only differences mean anything.
 #pragma once
 
-#include "mechanisms/os/error.hpp"
-
 #include <atomic>
 #include <bit>
 #include <cstddef>
@@ -57,7 +55,8 @@ class OneLook {
     volatile T value_{};
 };
 
-enum class Outcome { done, full, empty, closed };
+/// Broken: its memory makes no sense; somebody has tampered with it.
+enum class Outcome { done, full, empty, closed, broken };
 
 /// How many cells a queue for `items` has: a power of two, so that the cells of consecutive
 /// positions follow each other when the counters wrap; and at least two, for with one alone it
@@ -99,7 +98,7 @@ class BoundedQueue {
         : state_(&state), cells_(cells), count_(count) {}
 
     /// Hands `item` over, or says full or closed. `publish` is release, or what the consumers' way
-    /// of waiting demands. Throws Refused when the queue's memory makes no sense.
+    /// of waiting demands.
     Outcome push(const std::byte* item, std::memory_order publish = std::memory_order::release) {
         std::uint64_t position = state_->tail.load(relaxed);
         for (int attempt = 0; attempt < attempts_max; ++attempt) {
@@ -109,7 +108,7 @@ class BoundedQueue {
                 signed_difference(cell.sequence.load(std::memory_order::acquire), position);
             if (lead < 0) return Outcome::full;
             if (lead > 0) {
-                position = moved_on(state_->tail, position);
+                if (!move_on(state_->tail, position)) return Outcome::broken;
             } else if (state_->tail.compare_exchange_weak(position, position + step, relaxed,
                                                           relaxed)) {
                 cell.place.store(static_cast<std::uint64_t>(item - base()));
@@ -117,7 +116,7 @@ class BoundedQueue {
                 return Outcome::done;
             }
         }
-        throw Refused("push", "the queue's counters never come to rest");
+        return Outcome::broken;
     }
 
     /// Takes the next item. It is for the caller to check that `item` points into something.
@@ -133,7 +132,7 @@ class BoundedQueue {
                 return state_->tail.load(relaxed) == (position | closed_bit) ? Outcome::closed
                                                                              : Outcome::empty;
             if (lead > 0) {
-                position = moved_on(state_->head, position);
+                if (!move_on(state_->head, position)) return Outcome::broken;
             } else if (state_->head.compare_exchange_weak(position, position + step, relaxed,
                                                           relaxed)) {
                 item = base() + static_cast<std::ptrdiff_t>(cell.place.load());
@@ -141,12 +140,15 @@ class BoundedQueue {
                 return Outcome::done;
             }
         }
-        throw Refused("pull", "the queue's counters never come to rest");
+        return Outcome::broken;
     }
 
     /// No push succeeds from here on; pulls go on until the last item.
     void close() {
         mark_tail([](std::uint64_t tail) { return tail | closed_bit; });
+    }
+    [[nodiscard]] static bool is_closed(const State& state) {
+        return (state.tail.load(relaxed) & closed_bit) != 0;
     }
     void open_again() {
         mark_tail([](std::uint64_t tail) { return tail & ~closed_bit; });
@@ -186,10 +188,10 @@ class BoundedQueue {
     static std::int64_t signed_difference(std::uint64_t a, std::uint64_t b) {
         return static_cast<std::int64_t>(a - b);
     }
-    static std::uint64_t moved_on(const Counter& counter, std::uint64_t position) {
-        const std::uint64_t now = counter.load(relaxed);
-        if (now == position) throw Refused("queue", "a cell is ahead of the queue's counters");
-        return now;
+    static bool move_on(const Counter& counter, std::uint64_t& position) {
+        const std::uint64_t before = position;
+        position = counter.load(relaxed);
+        return position != before;
     }
     void mark_tail(auto&& marked) {
         std::uint64_t tail = state_->tail.load(relaxed);

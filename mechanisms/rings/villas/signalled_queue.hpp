@@ -52,14 +52,25 @@ class SignalledQueue {
     Outcome pull(std::byte*& item) { return queue_.pull(item); }
 
     /// Waits for an item; `glance` is called now and then, and throws when it is time to give up.
-    /// Done, or closed.
+    /// Done, or closed. Throws Refused when the queue is broken.
     Outcome await(std::byte*& item, auto&& glance) {
         Outcome outcome = Outcome::empty;
         const auto ready = [&](std::memory_order order) {
             outcome = queue_.pull(item, order);
             return outcome != Outcome::empty;
         };
-        if (ready(std::memory_order::acquire)) return outcome;
+        wait_until(ready, glance);
+        if (outcome == Outcome::broken)
+            throw Refused("queue", "a peer has tampered with the queue's counters");
+        return outcome;
+    }
+
+    Queue& queue() { return queue_; }
+    [[nodiscard]] const Queue& queue() const { return queue_; }
+
+  private:
+    void wait_until(auto&& ready, auto&& glance) {
+        if (ready(std::memory_order::acquire)) return;
         switch (mode_) {
         case Mode::polling: {
             typename Spin<Atomics>::Bell none;
@@ -72,18 +83,13 @@ class SignalledQueue {
         case Mode::futex:
             for (int turn = 0; turn < Atomics::turns_before_sleep; ++turn) {
                 Atomics::relax();
-                if (ready(std::memory_order::acquire)) return outcome;
+                if (ready(std::memory_order::acquire)) return;
             }
             state_->futex.sleep_until(ready, glance);
             break;
         }
-        return outcome;
     }
 
-    Queue& queue() { return queue_; }
-    [[nodiscard]] const Queue& queue() const { return queue_; }
-
-  private:
     State* state_;
     Queue queue_;
     Mode mode_;

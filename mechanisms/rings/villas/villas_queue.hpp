@@ -22,6 +22,7 @@
 #include "mechanisms/os/joined.hpp"
 #include "mechanisms/os/named_object.hpp"
 #include "mechanisms/rings/villas/endpoint.hpp"
+#include "mechanisms/rings/villas/external_program.hpp"
 
 namespace ipclab {
 
@@ -33,6 +34,10 @@ struct VillasOptions {
     /// name says.
     std::optional<villas::Mode> by_initiator{};
     std::optional<villas::Mode> by_responder{};
+    /// A program to start once the queue can be opened, which it is to talk to: its words, of which
+    /// "{}" stands for the queue's address. It ends with the mechanism. One that cannot be started
+    /// is Refused.
+    std::vector<std::string> exec{};
 };
 
 template <villas::Mode mode>
@@ -61,23 +66,23 @@ class VillasQueue {
             made.objects_[forth ? 0 : 1] = NamedObject(ObjectKind::posix_shm, name);
             villas::give_name(object, name);
         }
+        if (!options.exec.empty())
+            made.program_ = villas::ExternalProgram(options.exec, made.where_.name);
         return made;
     }
     static VillasQueue open(const Address& where, const Needs& needs) {
         return {needs, {object_name(where.name, "villas-queue")}};
     }
     [[nodiscard]] Address address() const { return where_; }
+    /// Of the program that `exec` started; 0 if there is none.
+    [[nodiscard]] pid_t program() const { return program_.pid(); }
 
     Endpoint attach(Role role) {
         const auto me = static_cast<villas::Holder>(role.side == Side::initiator ? 1 : 2);
         villas::DirectionView write(name_of(where_.name, role.side), me);
         villas::DirectionView read(name_of(where_.name, other(role.side)), me);
-        return {std::move(write),
-                std::move(read),
-                Presence(where_.name, role.side),
-                me,
-                std::max<std::size_t>(needs_.batch_messages, 1),
-                needs_.timeout};
+        return {std::move(write), std::move(read), Presence(where_.name, role.side),
+                std::max<std::size_t>(needs_.batch_messages, 1), needs_.timeout};
     }
 
     static constexpr Facts facts{
@@ -144,6 +149,7 @@ class VillasQueue {
     Address where_;
     NamedObject presence_;
     NamedObject objects_[2];
+    villas::ExternalProgram program_;  // ends first
 };
 
 }  // namespace ipclab
