@@ -269,6 +269,7 @@ struct Model {
     rl::iteration_t executions_to_catch = 20'000;
     /// How often a thread may lose the processor against its will where all executions are run:
     /// their number grows with the length of the model to this power, and with that of the threads.
+    /// 0: at random only.
     unsigned interruptions = 3;
 };
 inline void PrintTo(const Model& model, std::ostream* out) { *out << model.name; }
@@ -297,6 +298,8 @@ class RingModel : public testing::TestWithParam<Model> {
 TEST_P(RingModel, HoldsAtRandom) { EXPECT_THAT(run_at_random(GetParam().executions), Holds()); }
 
 TEST_P(RingModel, HoldsHoweverItIsInterrupted) {
+    if (GetParam().interruptions == 0)
+        GTEST_SKIP() << "three threads that wait for each other have too many executions";
     EXPECT_THAT(run_all(GetParam().interruptions), Holds());
 }
 

@@ -208,9 +208,9 @@ struct LastOneOut : rl::test_suite<LastOneOut, 2> {
 INSTANTIATE_TEST_SUITE_P(
     Villas, RingModel,
     testing::Values(Model{"TwoProducers", run<TwoProducers>, 4, 100'000, 20'000, 1},
-                    Model{"TwoConsumers", run<TwoConsumers>, 4, 100'000, 20'000, 1},
-                    Model{"CloseWhilePushing", run<CloseWhilePushing>, 4, 100'000, 20'000, 1},
-                    Model{"Sleepers", run<Sleepers>, 7, 100'000, 20'000, 1},
+                    Model{"TwoConsumers", run<TwoConsumers>, 4, 100'000, 20'000, 0},
+                    Model{"CloseWhilePushing", run<CloseWhilePushing>, 4, 100'000, 20'000, 0},
+                    Model{"Sleepers", run<Sleepers>, 7, 100'000, 20'000, 0},
                     Model{"LastOneOut", run<LastOneOut>, 1, 100'000}),
     name_of_model);
 
