@@ -141,10 +141,16 @@ void narrow(Scenario& scenario, const Instead& instead) {
             throw std::invalid_argument(
                 fmt::format("{} has no place in {}, whose mechanisms are as they are by default",
                             option, scenario.name));
+        if (scenario.experiment == Experiment::multi_queue && !values.empty())
+            throw std::invalid_argument(
+                fmt::format("{} has no place in {}, which measures memif with its default rings",
+                            option, scenario.name));
     };
     refuse_in_experiment("--capacity", instead.capacities_bytes);
     refuse_in_experiment("--batch-messages", instead.batches_messages);
     refuse_in_experiment("--stores", instead.stores);
+    if (scenario.experiment == Experiment::multi_queue)
+        refuse_in_experiment("--mechanism", mechanisms);
     if (scenario.experiment == Experiment::copy_vs_map)
         keep_named(scenario);
     else if (!mechanisms.empty())

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "harness/cell.hpp"
+#include "harness/multi_queue/cell.hpp"
 #include "harness/payload.hpp"
 
 #include <chrono>
@@ -32,11 +33,19 @@ struct CellGroup {
     std::vector<Placement> placements;
 };
 
-/// What is measured: each cell by itself, or whole transfers and the costs of their steps, as
-/// copy_or_map/ has them.
-enum class Experiment { cells, copy_vs_map };
+/// What is measured: each cell by itself; whole transfers and the costs of their steps, as
+/// copy_or_map/ has them; or several queues of one memif interface, as multi_queue/ has them.
+enum class Experiment { cells, copy_vs_map, multi_queue };
 constexpr std::string_view name_of(Experiment experiment) {
-    return experiment == Experiment::cells ? "cells" : "copy-vs-map";
+    switch (experiment) {
+    case Experiment::cells:
+        return "cells";
+    case Experiment::copy_vs_map:
+        return "copy-vs-map";
+    case Experiment::multi_queue:
+        break;
+    }
+    return "multi-queue";
 }
 
 /// A file has the keys of one group, or, where different questions need different sizes, several
@@ -57,6 +66,9 @@ struct Scenario : CellGroup {
     Experiment experiment = Experiment::cells;
     std::vector<std::uint64_t> messages_per_mapping{};
     bool a_a = false;  ///< each transfer under two names, and no costs
+
+    /// multi_queue has sizes, and this instead of all else that a group has.
+    QueueGrid queue_grid{};
 };
 
 /// Of a message, in every scenario and option.

@@ -36,6 +36,7 @@ struct Key {
     Need of_copy_vs_map;
     void (*read_group)(const Key& key, const toml::node& value, CellGroup& group);
     void (*read_scenario)(const Key& key, const toml::node& value, Scenario& scenario);
+    Need of_multi_queue = Need::none;
 };
 
 std::string_view type_of(const toml::node& value) {
@@ -207,7 +208,8 @@ void read_pure_spin_on_one_cpu(const Key& key, const toml::node& value, Scenario
 
 void read_experiment(const Key& key, const toml::node& value, Scenario& scenario) {
     scenario.experiment =
-        word_of(key, "experiment", value, std::array{Experiment::copy_vs_map}, "a string");
+        word_of(key, "experiment", value,
+                std::array{Experiment::copy_vs_map, Experiment::multi_queue}, "a string");
 }
 
 void read_messages_per_mapping(const Key& key, const toml::node& value, Scenario& scenario) {
@@ -227,6 +229,34 @@ void read_a_a(const Key& key, const toml::node& value, Scenario& scenario) {
     scenario.a_a = value.as_boolean()->get();
 }
 
+// ---- the experiment multi-queue ----
+
+std::vector<std::size_t> counts_of(const Key& key, const toml::node& value, std::size_t most) {
+    return list_of<std::size_t>(key, value, [&](const toml::node& item) {
+        if (!item.is_integer()) refuse_type(key, item, "a list of whole numbers");
+        const std::int64_t count = item.as_integer()->get();
+        if (count < 1 || count > static_cast<std::int64_t>(most))
+            refuse(item.source(), fmt::format("{} must be between 1 and {}", key.name, most));
+        return static_cast<std::size_t>(count);
+    });
+}
+
+void read_queues(const Key& key, const toml::node& value, Scenario& scenario) {
+    scenario.queue_grid.queues = counts_of(key, value, queues_limit);
+}
+
+void read_bursts(const Key& key, const toml::node& value, Scenario& scenario) {
+    scenario.queue_grid.bursts = counts_of(key, value, burst_limit);
+}
+
+void read_threads(const Key& key, const toml::node& value, Scenario& scenario) {
+    scenario.queue_grid.threads = words_of(key, "kind of threads", value, all_queue_threads);
+}
+
+void read_modes(const Key& key, const toml::node& value, Scenario& scenario) {
+    scenario.queue_grid.modes = words_of(key, "mode", value, all_queue_modes);
+}
+
 constexpr std::string_view quick_table = "quick";
 constexpr std::string_view measure_table = "measure";
 constexpr std::string_view experiment_key = "experiment";
@@ -235,7 +265,8 @@ constexpr std::array keys{
         nullptr},
     Key{"patterns", R"(["ping_pong", "stream"])", Need::required, Need::none, read_patterns,
         nullptr},
-    Key{"sizes", R"(["64 B", "4 KiB"])", Need::required, Need::required, read_sizes, nullptr},
+    Key{"sizes", R"(["64 B", "4 KiB"])", Need::required, Need::required, read_sizes, nullptr,
+        Need::required},
     Key{"capacity", R"(["default", "64 KiB"])", Need::optional, Need::none, read_capacity, nullptr},
     Key{"batch_messages", R"(["default", 1, 32])", Need::optional, Need::none, read_batch_messages,
         nullptr},
@@ -243,23 +274,39 @@ constexpr std::array keys{
     Key{"access", R"(["copy", "in_place"])", Need::required, Need::none, read_access, nullptr},
     Key{"placements", R"(["same_cpu", "two_cpus"])", Need::required, Need::required,
         read_placements, nullptr},
-    Key{"rounds_max", "12", Need::required, Need::required, nullptr, read_rounds_max},
-    Key{"batch", R"("20 ms")", Need::required, Need::required, nullptr, read_batch},
-    Key{"budget", R"("60 s")", Need::required, Need::required, nullptr, read_budget},
+    Key{"rounds_max", "12", Need::required, Need::required, nullptr, read_rounds_max,
+        Need::required},
+    Key{"batch", R"("20 ms")", Need::required, Need::required, nullptr, read_batch, Need::required},
+    Key{"budget", R"("60 s")", Need::required, Need::required, nullptr, read_budget,
+        Need::required},
     Key{"interval_width_target", R"("5 %")", Need::required, Need::required, nullptr,
-        read_interval_width_target},
+        read_interval_width_target, Need::required},
     Key{"touch", R"("header")", Need::optional, Need::none, nullptr, read_touch},
     Key{"pure_spin_on_one_cpu", "true", Need::optional, Need::none, nullptr,
         read_pure_spin_on_one_cpu},
     Key{experiment_key, R"("copy-vs-map")", Need::optional, Need::optional, nullptr,
-        read_experiment},
+        read_experiment, Need::optional},
     Key{"messages_per_mapping", "[1, 10, 100]", Need::none, Need::required, nullptr,
         read_messages_per_mapping},
     Key{"a_a", "true", Need::none, Need::optional, nullptr, read_a_a},
+    Key{"queues", "[1, 2, 4]", Need::none, Need::none, nullptr, read_queues, Need::required},
+    Key{"threads", R"(["one", "per_queue"])", Need::none, Need::none, nullptr, read_threads,
+        Need::required},
+    Key{"modes", R"(["polling", "interrupt"])", Need::none, Need::none, nullptr, read_modes,
+        Need::required},
+    Key{"bursts", "[1, 32]", Need::none, Need::none, nullptr, read_bursts, Need::required},
 };
 
 Need need_of(const Key& key, Experiment experiment) {
-    return experiment == Experiment::cells ? key.of_cells : key.of_copy_vs_map;
+    switch (experiment) {
+    case Experiment::cells:
+        return key.of_cells;
+    case Experiment::copy_vs_map:
+        return key.of_copy_vs_map;
+    case Experiment::multi_queue:
+        break;
+    }
+    return key.of_multi_queue;
 }
 
 /// Where a key stands.
@@ -280,10 +327,18 @@ std::vector<std::string> key_names(Level level, Experiment experiment) {
     return names;
 }
 
-[[noreturn]] void refuse_in_experiment(const toml::source_region& where, std::string_view key) {
-    refuse(where, fmt::format("{} has no place in the experiment copy-vs-map, which sends whole "
-                              "messages there and back by ways of its own; leave it out",
-                              key));
+[[noreturn]] void refuse_in_experiment(const toml::source_region& where, std::string_view key,
+                                       Experiment experiment) {
+    refuse(where, fmt::format("{} has no place in the experiment {}, which {}; leave it out", key,
+                              name_of(experiment),
+                              experiment == Experiment::copy_vs_map
+                                  ? "sends whole messages there and back by ways of its own"
+                                  : "streams packets over queues of memif, on two CPUs"));
+}
+
+/// The experiment that has this key, where cells have not.
+Experiment experiment_with(const Key& key) {
+    return key.of_copy_vs_map == Need::none ? Experiment::multi_queue : Experiment::copy_vs_map;
 }
 
 /// The key of this name; refuses what is none, or has no place here.
@@ -293,10 +348,11 @@ const Key& key_of(const toml::key& name, Level level, Experiment experiment) {
     if (key == keys.end())
         refuse(name.source(), unknown("key", name.str(), key_names(level, experiment)));
     if (need_of(*key, experiment) == Need::none) {
-        if (experiment == Experiment::copy_vs_map) refuse_in_experiment(name.source(), key->name);
-        refuse(name.source(), fmt::format("{} is for an experiment; write experiment = "
-                                          "\"copy-vs-map\" as well, or leave it out",
-                                          key->name));
+        if (experiment != Experiment::cells)
+            refuse_in_experiment(name.source(), key->name, experiment);
+        refuse(name.source(), fmt::format("{} is for an experiment; write experiment = \"{}\" as "
+                                          "well, or leave it out",
+                                          key->name, name_of(experiment_with(*key))));
     }
     if (level == Level::measure && key->read_group == nullptr)
         refuse(name.source(), fmt::format("{} holds for the whole scenario; write it above the "
@@ -349,7 +405,7 @@ void read_keys(const toml::table& table, Level level, Scenario& scenario) {
         if (level == Level::file && name == quick_table) continue;
         if (name == measure_table) {
             if (scenario.experiment == Experiment::cells) continue;
-            refuse_in_experiment(name.source(), measure_table);
+            refuse_in_experiment(name.source(), measure_table, scenario.experiment);
         }
         const Key& key = key_of(name, level, scenario.experiment);
         if (key.read_group != nullptr)
