@@ -7,6 +7,7 @@
 
 #include "harness/cell.hpp"
 #include "harness/message_buffer.hpp"
+#include "harness/multi_queue/cell.hpp"
 #include "harness/pattern.hpp"
 #include "harness/stamped.hpp"
 #include "mechanisms/os/cpu_distance.hpp"
@@ -68,6 +69,8 @@ struct SideReport {
     std::int64_t detach_ns = 0;  ///< known when the process has ended
     /// Of what has several to tell, as its loop numbers them; below 0: not this side's to tell.
     std::array<double, 16> figures_ns{};
+    /// Of a stream over several queues: how many crossed each.
+    std::array<std::uint64_t, queues_limit> queue_messages{};
     std::array<char, 400> error{};  ///< one line; empty while all is well
     bool refused = false;           ///< the error is a Refused, of before the process could answer
 };

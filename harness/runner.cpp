@@ -140,6 +140,10 @@ std::map<std::size_t, payload::Cost> payload_costs(const std::vector<Scenario>& 
         for (const Cell& cell : cells_of(scenario))
             if (cell.size_bytes > 0 && costs.count(cell.size_bytes) == 0)
                 costs.emplace(cell.size_bytes, payload::measure_cost(cell.size_bytes));
+    for (const Scenario& scenario : scenarios)
+        if (scenario.experiment == Experiment::multi_queue)
+            for (const std::size_t size_bytes : scenario.sizes_bytes)
+                costs.try_emplace(size_bytes, payload::measure_cost(size_bytes));
     return costs;
 }
 

@@ -3,6 +3,7 @@
 #include "harness/copy_or_map/experiment.hpp"
 #include "harness/costs/cost.hpp"
 #include "harness/measurement.hpp"
+#include "harness/multi_queue/measurement.hpp"
 #include "harness/quantity.hpp"
 #include "harness/subject.hpp"
 
@@ -81,6 +82,16 @@ Task task_of(const Transfer& transfer, const Conditions& conditions, SessionMemo
     return task;
 }
 
+Task task_of(const QueueCell& cell, const Conditions& conditions, SessionMemory& memory) {
+    Task task{.description = in_words(cell),
+              .measure = [&conditions, &memory, cell](int round, int attempt) {
+                  return measure_queues(cell, conditions, round, attempt, memory);
+              }};
+    if (const auto reason = reason_to_skip(cell, usable_cpus()))
+        task.skipped = queue_row_without_figures(cell, conditions, 0, RowStatus::skipped, *reason);
+    return task;
+}
+
 }  // namespace
 
 std::vector<Task> tasks_of(const Scenario& scenario, const Conditions& conditions,
@@ -88,6 +99,8 @@ std::vector<Task> tasks_of(const Scenario& scenario, const Conditions& condition
     std::vector<Task> tasks;
     for (const Cell& cell : cells_of(scenario))
         tasks.push_back(task_of(cell, scenario, conditions, memory));
+    for (const QueueCell& cell : queue_cells_of(scenario))
+        tasks.push_back(task_of(cell, conditions, memory));
     if (scenario.experiment != Experiment::copy_vs_map) return tasks;
     if (!scenario.a_a)
         for (const CostCell& cell : cost_cells(scenario.sizes_bytes, scenario.placements))
