@@ -2,6 +2,7 @@
 
 #include "harness/copy_or_map/copy_or_map.hpp"
 #include "harness/copy_or_map/recorded.hpp"
+#include "harness/multi_queue/findings.hpp"
 #include "harness/subject.hpp"
 #include "harness/summary_rows.hpp"
 
@@ -286,10 +287,12 @@ Summary summarise(const RecordedRun& run) {
     const std::vector<RecordedCost> costs = read_costs(run);
     const std::vector<RecordedTransfer> transfers = read_transfers(run);
     std::vector<const RowBasis*> all;
-    all.reserve(rows.size() + costs.size() + transfers.size());
+    const std::vector<RecordedQueueRow> queue_rows = read_queue_rows(run);
+    all.reserve(rows.size() + costs.size() + transfers.size() + queue_rows.size());
     for (const RecordedRow& row : rows) all.push_back(&row);
     for (const RecordedCost& row : costs) all.push_back(&row);
     for (const RecordedTransfer& row : transfers) all.push_back(&row);
+    for (const RecordedQueueRow& row : queue_rows) all.push_back(&row);
     summary.rows = all.size();
     for (const RowBasis* row : all) {
         summary.placements.try_emplace(row->placement);
@@ -310,6 +313,9 @@ Summary summarise(const RecordedRun& run) {
     if (!costs.empty() || !transfers.empty())
         summary.copy_or_map = std::make_shared<const CopyOrMap>(
             find_copy_or_map(costs, transfers, summary.placements));
+    if (!queue_rows.empty())
+        summary.multi_queue = std::make_shared<const MultiQueue>(find_multi_queue(
+            queue_rows, summary.placements.at(queue_rows.front().placement).distance));
     return summary;
 }
 

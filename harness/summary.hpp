@@ -150,14 +150,16 @@ struct PlacementSummary {
 };
 
 struct CopyOrMap;
+struct MultiQueue;
 
 struct Summary {
     nlohmann::ordered_json context;
     std::vector<CellSummary> cells;  ///< by scenario, pattern, placement, waiting, mechanism, size
     std::map<Placement, PlacementSummary> placements;
-    std::shared_ptr<const CopyOrMap> copy_or_map;  ///< of a run with costs or transfers; else null
-    std::size_t rows = 0;                          ///< of all types
-    std::optional<std::string> stopped_by;         ///< absent where the run was killed
+    std::shared_ptr<const CopyOrMap> copy_or_map;   ///< of a run with costs or transfers; else null
+    std::shared_ptr<const MultiQueue> multi_queue;  ///< of a run with such rows; else null
+    std::size_t rows = 0;                           ///< of all types
+    std::optional<std::string> stopped_by;          ///< absent where the run was killed
     std::optional<double> elapsed_s;
     bool torn_tail = false;
     bool kept_awake = false;  ///< CPUs were kept from halting

@@ -1,5 +1,6 @@
 #include "harness/copy_or_map/report.hpp"
 #include "harness/markdown.hpp"
+#include "harness/multi_queue/findings.hpp"
 #include "harness/quantity.hpp"
 #include "harness/summary_tables.hpp"
 
@@ -245,6 +246,7 @@ std::string markdown_table(const Summary& summary) {
     if (!warnings.empty()) text += '\n';
 
     if (summary.copy_or_map) text += markdown_report(*summary.copy_or_map);
+    if (summary.multi_queue) text += markdown_report(*summary.multi_queue);
     for (const FigureTable& table : tables_of(summary)) {
         text += fmt::format("## {}\n\n", markdown_cell(title_of(table, summary)));
         if (table.pattern == Pattern::lifecycle) {

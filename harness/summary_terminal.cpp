@@ -1,4 +1,5 @@
 #include "harness/copy_or_map/report.hpp"
+#include "harness/multi_queue/findings.hpp"
 #include "harness/quantity.hpp"
 #include "harness/summary_tables.hpp"
 #include "harness/text.hpp"
@@ -292,6 +293,7 @@ std::string terminal_table(const Summary& summary) {
         append_table(text, table, summary);
     }
     if (summary.copy_or_map) text += terminal_report(*summary.copy_or_map);
+    if (summary.multi_queue) text += terminal_report(*summary.multi_queue);
     const std::vector<std::string> warnings = warnings_of(summary);
     if (!warnings.empty()) text += "\nBefore you trust these figures:\n";
     for (const std::string& warning : warnings) text += paragraph(warning, columns, "- ");

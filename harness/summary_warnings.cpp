@@ -1,4 +1,5 @@
 #include "harness/copy_or_map/report.hpp"
+#include "harness/multi_queue/findings.hpp"
 #include "harness/summary_tables.hpp"
 
 #include <algorithm>
@@ -190,6 +191,9 @@ std::vector<std::string> warnings_of(const Summary& summary) {
             all.push_back(warning);
         if (summary.copy_or_map)
             for (const std::string& warning : warnings_of(*summary.copy_or_map))
+                all.push_back(warning);
+        if (summary.multi_queue)
+            for (const std::string& warning : warnings_of(*summary.multi_queue))
                 all.push_back(warning);
     }
     std::erase(all, "");
