@@ -34,16 +34,22 @@ class Idle {
     }
     void glance() {
         if (!interface_.connected()) throw PeerGone("memif queue");
-        if (!wait_) wait_.emplace("memif queue", queue_patience);
-        wait_->glance();
+        wait_.glance();
+        has_glanced_ = true;
     }
-    void over() { wait_.reset(); }
+    void over() {
+        if (has_glanced_) wait_ = fresh_wait();
+        has_glanced_ = false;
+    }
 
   private:
+    static Wait fresh_wait() { return {"memif queue", queue_patience}; }
+
     const memif::Interface& interface_;
     QueueThreads threads_;
     unsigned turns_ = 0;
-    std::optional<Wait> wait_;
+    bool has_glanced_ = false;
+    Wait wait_ = fresh_wait();
 };
 
 /// Takes at most `most` of what is left.
