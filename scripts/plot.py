@@ -21,6 +21,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 import copy_or_map_plots
+import multi_queue_plots
 import ring_plots
 from drawing import (INTERVALS, MARGIN, MORE_COLOURS, PALETTE, NotAsked, NothingToDraw, dress, log_axis, save,
                      set_up, size_axis)
@@ -422,6 +423,8 @@ def draw(folder, size):
     if found:
         for name, page in copy_or_map_plots.pages(found, run):
             put(page, folder / "plots" / name)
+    for name, page in multi_queue_plots.pages(run):
+        put(page, folder / "plots" / name)
 
 
 def put(page, stem):

@@ -12,7 +12,8 @@ import numpy
 
 SCHEMA = 1
 STATUSES = ("ok", "disturbed", "skipped", "failed")
-EXPERIMENT_ROWS = {"cost": ("cost", "placement"), "transfer": ("way", "placement")}
+EXPERIMENT_ROWS = {"cost": ("cost", "placement"), "transfer": ("way", "placement"),
+                   "multi_queue": ("threads", "mode", "placement")}
 COPY_OR_MAP = "copy-or-map.json"
 PAIRS_FOR_INTERVAL = 6
 # Where a run holds one cell with several values of these, each value is a series of its own.

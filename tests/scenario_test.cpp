@@ -1,7 +1,7 @@
 #include "harness/scenario.hpp"
 
 #include "harness/copy_or_map/experiment.hpp"
-#include "harness/listing.hpp"
+#include "harness/multi_queue/measurement.hpp"
 #include "harness/subject.hpp"
 
 #include <gmock/gmock.h>
@@ -496,6 +496,75 @@ TEST(ExperimentErrors, Values) {
               "messages_per_mapping = [1, 10, 100]");
     EXPECT_EQ(complaint(experiment_and("a_a = 1")),
               "11:7: a_a must be a boolean, not a whole number; write a_a = true");
+}
+
+// ---- the experiment multi-queue ----
+
+constexpr std::string_view queue_experiment = R"(# One queue or several?
+experiment = "multi-queue"
+queues = [1, 4]
+threads = ["one", "per_queue"]
+modes = ["polling", "interrupt"]
+sizes = ["64 B", 1514]
+bursts = [1, 32]
+rounds_max = 12
+batch = "20 ms"
+budget = "60 s"
+interval_width_target = "5 %"
+)";
+
+std::string queue_experiment_with(std::string_view part, std::string_view other) {
+    const std::size_t begin = queue_experiment.find(part);
+    return fmt::format("{}{}{}", queue_experiment.substr(0, begin), other,
+                       queue_experiment.substr(begin + part.size()));
+}
+
+TEST(MultiQueueExperiment, CombinesItsKeys) {
+    const Scenario scenario = read(queue_experiment);
+    EXPECT_EQ(scenario.experiment, Experiment::multi_queue);
+    const std::vector<QueueCell> cells = queue_cells_of(scenario);
+    // One queue has one thread.
+    EXPECT_EQ(cells.size(), (1U + 2U) * 2U * 2U * 2U);
+    EXPECT_THAT(cells, testing::Contains(
+                           QueueCell{4, QueueThreads::per_queue, QueueMode::interrupt, 1514, 32}));
+    EXPECT_THAT(cells, testing::Not(testing::Contains(
+                           QueueCell{1, QueueThreads::per_queue, QueueMode::polling, 64, 1})));
+    const auto alone = queue_experiment_with(R"(["one", "per_queue"])", R"(["per_queue"])");
+    EXPECT_EQ(queue_cells_of(read(alone)).size(), 2U * 2U * 2U * 2U);
+    EXPECT_THAT(cells_of(scenario), IsEmpty());
+    EXPECT_THAT(transfers_of(scenario), IsEmpty());
+    EXPECT_THAT(queue_cells_of(read(whole)), IsEmpty());
+}
+
+TEST(MultiQueueExperiment, SizesAreAllThatOptionsNarrow) {
+    Scenario scenario = read(queue_experiment);
+    narrow(scenario, {.sizes_bytes = {4096}});
+    EXPECT_THAT(scenario.sizes_bytes, ElementsAre(4096U));
+    EXPECT_THROW(narrow(scenario, {.mechanisms = {"pipe"}}), std::invalid_argument);
+    EXPECT_THROW(narrow(scenario, {.capacities_bytes = {65536}}), std::invalid_argument);
+}
+
+TEST(MultiQueueErrors, SayWhatIsWrongInOneLine) {
+    EXPECT_EQ(complaint(queue_experiment_with("[1, 4]", "[0]")),
+              "3:11: queues must be between 1 and 16");
+    EXPECT_EQ(complaint(queue_experiment_with("[1, 4]", "[1, 1]")),
+              "3:14: queues holds this value twice");
+    EXPECT_EQ(complaint(queue_experiment_with("[1, 4]", "4")),
+              "3:10: queues must be a list, not a whole number; write queues = [1, 2, 4]");
+    EXPECT_EQ(complaint(queue_experiment_with("[1, 32]", "[1025]")),
+              "7:11: bursts must be between 1 and 1024");
+    EXPECT_EQ(complaint(queue_experiment_with("\"per_queue\"", "\"per_quene\"")),
+              R"(4:19: unknown kind of threads "per_quene"; did you mean per_queue?)");
+    EXPECT_EQ(complaint(queue_experiment_with("\"polling\"", "\"pulling\"")),
+              R"(5:10: unknown mode "pulling"; did you mean polling?)");
+    EXPECT_EQ(complaint(queue_experiment_with("bursts = [1, 32]", "")),
+              "1:1: bursts is missing; write bursts = [1, 32]");
+    EXPECT_EQ(complaint(queue_experiment_with("bursts", "placements = [\"same_cpu\"]\nbursts")),
+              "7:1: placements has no place in the experiment multi-queue, which streams packets "
+              "over queues of memif, on two CPUs; leave it out");
+    EXPECT_EQ(complaint(fmt::format("{}queues = [1]\n", whole)),
+              "11:1: queues is for an experiment; write experiment = \"multi-queue\" as well, or "
+              "leave it out");
 }
 
 TEST(ExperimentErrors, MechanismsThatCannotBeHeldAgainstTheOthers) {

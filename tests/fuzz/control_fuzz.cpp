@@ -9,10 +9,12 @@
 #include "mechanisms/rings/memif/handshake.hpp"
 #include "tests/fuzz/input.hpp"
 
+#include <algorithm>
 #include <fcntl.h>
 #include <memory>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <utility>
 
 namespace ipclab::fuzz {
@@ -125,6 +127,15 @@ void use(Connection& connection, Input& input, Objects& objects) {
     } while (!input.empty());
 }
 
+/// Whether all memory is as large as it is said to be.
+bool holds_what_it_says(const Offer& offer) {
+    return std::all_of(offer.regions.begin(), offer.regions.end(), [](const OfferedRegion& region) {
+        struct stat found {};
+        must(::fstat(region.memory.get(), &found), "fstat");
+        return static_cast<std::uint64_t>(found.st_size) >= region.bytes;
+    });
+}
+
 void check_offer(const Offer& offer, const ServerHandshake::Limits& limits) {
     MUST_HOLD(!offer.s2m.empty() && offer.s2m.size() <= limits.queues);
     MUST_HOLD(!offer.m2s.empty() && offer.m2s.size() <= limits.queues);
@@ -162,8 +173,10 @@ void be_server(Input& input, Objects& objects) {
         MUST_HOLD(type_of(handshake.connected().message) == MessageType::connected);
         Offer offer = handshake.take_offer();
         check_offer(offer, limits);
+        const bool is_there = holds_what_it_says(offer);
         try {
             Connection connection(std::move(offer), (options & 4) != 0, STDERR_FILENO);
+            MUST_HOLD(is_there);
             use(connection, input, objects);
         } catch (const Refused&) {  // what was handed over is not what it was said to be
         }

@@ -61,6 +61,9 @@ CONTROL = {
     "server-two-regions": server(init(), region(0, 4096, SMALL_SEALED), region(1, 65536, LARGE_SEALED), *RINGS,
                                  ring(1, 1, 0, 4, 1), packet(CONNECT)),
     "server-unsealed": server(init(), region(0, 8192, UNSEALED), *RINGS, packet(CONNECT), options=4),
+    "server-all-queues": server(init(), region(0, 65536, LARGE_SEALED),
+                                *(ring(s2m, index, 1024 * (3 * s2m + index), 1)
+                                  for s2m in (1, 0) for index in (0, 1, 2)), packet(CONNECT)),
     "server-busy": server(init(), options=2),
     "server-bye": server(init(), packet(DISCONNECT, bytes(4) + b"bye")),
     "client": client(packet(HELLO, HELLO_BODY), *ACKS, packet(CONNECTED, b"seed")) + memory(0, 64, bytes(8)),
