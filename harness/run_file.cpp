@@ -69,7 +69,7 @@ void sort_in(RecordedRun& run, ordered_json object, const std::filesystem::path&
         run.context = std::move(object);
     } else if (run.end) {
         fail_at(file, line, "a line after the end");
-    } else if (type == "row" || type == "cost" || type == "transfer") {
+    } else if (type == "row" || type == "cost" || type == "transfer" || type == "multi_queue") {
         run.rows.push_back(std::move(object));
     } else if (type == "end") {
         run.end = std::move(object);

@@ -119,7 +119,7 @@ class EveryWayToServeQueues
 
 TEST_P(EveryWayToServeQueues, EveryPacketArrivesInOrderOnItsQueue) {
     const auto [queues, threads, mode] = GetParam();
-    for (const std::size_t size_bytes : {std::size_t{1}, std::size_t{64}, std::size_t{9000}}) {
+    for (const std::size_t size_bytes : {std::size_t{1}, std::size_t{9000}}) {
         const QueueCell cell{queues, threads, mode, size_bytes, 7};
         const Row row = measure_queues(cell, conditions, 3, 1, memory_);
         SCOPED_TRACE(row.json.dump());
@@ -140,7 +140,7 @@ TEST_P(EveryWayToServeQueues, EveryPacketArrivesInOrderOnItsQueue) {
 }
 
 INSTANTIATE_TEST_SUITE_P(, EveryWayToServeQueues,
-                         testing::Combine(testing::Values(1, 2, 4),
+                         testing::Combine(testing::Values(1, 3),
                                           testing::ValuesIn(all_queue_threads),
                                           testing::ValuesIn(all_queue_modes)),
                          [](const auto& test) {

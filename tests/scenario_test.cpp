@@ -1,6 +1,7 @@
 #include "harness/scenario.hpp"
 
 #include "harness/copy_or_map/experiment.hpp"
+#include "harness/listing.hpp"
 #include "harness/multi_queue/measurement.hpp"
 #include "harness/subject.hpp"
 

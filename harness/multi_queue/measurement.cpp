@@ -15,7 +15,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr Placement placement = Placement::two_cpus;
-constexpr std::uint64_t packets_min = 64;
+constexpr std::uint64_t packets_min = 4096;
 /// Half of what a queue's default buffers hold: a packet must find room while others are read.
 constexpr std::size_t size_limit = std::size_t{1} << 20;
 /// A row in which the payload's kernels take more than this is bound by them.
