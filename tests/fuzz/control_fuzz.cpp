@@ -5,6 +5,7 @@
 // what the peer writes into memory that it has handed over. Descriptors are of real objects: memory
 // with and without seals, and what is no memory. Once a connection stands, its rings are used. None
 // of the descriptors that came may be left open at the end.
+#include "mechanisms/os/shm_object.hpp"
 #include "mechanisms/rings/memif/connection.hpp"
 #include "mechanisms/rings/memif/handshake.hpp"
 #include "tests/fuzz/input.hpp"
@@ -48,14 +49,27 @@ class Objects {
         return Fd(must(::fcntl(sent.get(), F_DUPFD_CLOEXEC, 0), "fcntl"));
     }
     void write(Input& input) {
-        const Mapping& memory = memory_[input.byte() % memory_.size()].memory;
-        const std::size_t at = input.take<std::uint16_t>() % memory.size();
+        const Shared& shared = memory_[input.byte() % memory_.size()];
+        const std::size_t at = input.take<std::uint16_t>() % shared.memory.size();
         const auto bytes = input.bytes(input.between<std::uint8_t>(1, 64));
-        std::memcpy(memory.data() + at, bytes.data(), std::min(bytes.size(), memory.size() - at));
+        const std::size_t end = size_of(shared.descriptor);
+        if (at < end)
+            std::memcpy(shared.memory.data() + at, bytes.data(), std::min(bytes.size(), end - at));
     }
+    /// Cuts memory off, where no seal forbids it.
+    void cut_off(Input& input) {
+        const Shared& shared = memory_[input.byte() % memory_.size()];
+        static_cast<void>(::ftruncate(shared.descriptor.get(),
+                                      input.take<std::uint16_t>() % shared.memory.size()));
+    }
+    /// Where the handler of SIGBUS says what it did.
+    [[nodiscard]] int alarm() const { return others_.front().get(); }
     /// As new, with a ring's beginning wherever one is likely to be looked for.
     void renew() {
         for (const Shared& shared : memory_) {
+            if (size_of(shared.descriptor) < shared.memory.size())
+                must(::ftruncate(shared.descriptor.get(), static_cast<off_t>(shared.memory.size())),
+                     "ftruncate");
             std::memset(shared.memory.data(), 0, shared.memory.size());
             for (std::size_t at = 0; at + sizeof ring_cookie <= shared.memory.size(); at += 32)
                 std::memcpy(shared.memory.data() + at, &ring_cookie, sizeof ring_cookie);
@@ -74,6 +88,13 @@ class Objects {
     std::vector<Shared> memory_;
     std::vector<Fd> others_;
 };
+
+void read_all(View bytes) {
+    unsigned sum = 0;
+    for (const std::byte byte : bytes) sum += std::to_integer<unsigned>(byte);
+    const volatile unsigned kept = sum;
+    static_cast<void>(kept);
+}
 
 /// The number that the next descriptor would have.
 int next_descriptor() {
@@ -114,8 +135,10 @@ void use(Connection& connection, Input& input, Objects& objects) {
     const std::vector<std::byte> packet(300, std::byte{'p'});
     do {
         for (Connection::Receive& queue : connection.receive) {
-            while (const auto received = queue.ring.next())
+            while (const auto received = queue.ring.next()) {
                 MUST_HOLD(!received->empty() && received->size() <= packet_bytes_max);
+                read_all(*received);
+            }
             queue.ring.release();
             queue.ring.ask_for_signals(true);
         }
@@ -124,6 +147,7 @@ void use(Connection& connection, Input& input, Objects& objects) {
             queue.ring.publish();
         }
         objects.write(input);
+        if (input.byte() % 8 == 7) objects.cut_off(input);
     } while (!input.empty());
 }
 
@@ -175,7 +199,7 @@ void be_server(Input& input, Objects& objects) {
         check_offer(offer, limits);
         const bool is_there = holds_what_it_says(offer);
         try {
-            Connection connection(std::move(offer), (options & 4) != 0, STDERR_FILENO);
+            Connection connection(std::move(offer), (options & 4) != 0, objects.alarm());
             MUST_HOLD(is_there);
             use(connection, input, objects);
         } catch (const Refused&) {  // what was handed over is not what it was said to be
