@@ -70,7 +70,7 @@ def throughput(streams, run):
     """Each point is how many packets a second one process streams to another over so many queues of a memif
     interface; higher is better. A line that rises: more queues bring more; one that falls: serving them costs
     more than they bring. Dashed lines have a thread per queue, solid ones one thread that looks at all queues
-    in turn. A burst is how many packets are published, and signalled, together."""
+    in turn (with one queue that is the same). A burst is how many packets are published, and signalled, together."""
     page, panels = sheet(streams, run, "Packets a second by queues", throughput)
     for (size, burst), axes in panels.items():
         draw(axes, streams, size, burst, lambda row: row["messages_per_s"])
@@ -119,7 +119,7 @@ def sheet(streams, run, title, plot):
     """A panel for each size and burst, with titles, legend and caption."""
     width, height, left, gap_x, gap_y, legend = 3.1, 2.1, 0.9, 0.7, 0.75, 2.2
     columns, rows = len(streams.bursts), len(streams.sizes)
-    total = (left + columns * (width + gap_x) + legend, 0.75 + rows * (height + gap_y) + MARGIN)
+    total = (left + columns * (width + gap_x) + legend, 0.9 + rows * (height + gap_y) - gap_y + MARGIN)
     page = Figure(figsize=total)
     panels = {}
     for row, size in enumerate(streams.sizes):
