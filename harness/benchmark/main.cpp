@@ -8,6 +8,7 @@
 #include "harness/benchmark/attempt.hpp"
 #include "harness/benchmark/overhead.hpp"
 #include "harness/benchmark/reporters.hpp"
+#include "harness/benchmark/rings.hpp"
 #include "harness/machine.hpp"
 #include "harness/scenario.hpp"
 #include "harness/session.hpp"
@@ -161,6 +162,8 @@ int run_benchmarks(int argc, char** argv) {
             measure(state, cell, pair);
         })->UseManualTime();
     for (const auto& [name, measure_it] : overhead_benchmarks())
+        benchmark::RegisterBenchmark(name.c_str(), measure_it)->Iterations(1)->UseManualTime();
+    for (const auto& [name, measure_it] : ring_benchmarks())
         benchmark::RegisterBenchmark(name.c_str(), measure_it)->Iterations(1)->UseManualTime();
 
     Display display;

@@ -102,12 +102,13 @@ class RingProducer {
           capacity_(capacity),
           position_(start),
           handed_over_(start),
-          released_seen_(start) {}
+          released_seen_(start),
+          room_end_(start + capacity) {}
 
     /// Waits until `bytes` are free and returns the position where they begin. `begin_wait` returns
     /// what has a glance(); it is called only if need be.
     std::uint64_t reserve(std::uint64_t bytes, auto&& begin_wait) {
-        if (free_bytes() < bytes) [[unlikely]]
+        if (room_end_ - position_ < bytes) [[unlikely]]
             wait_for_room(bytes, begin_wait);
         return position_;
     }
@@ -147,12 +148,10 @@ class RingProducer {
             fetch_ns_ = end_ns - start_ns;
             ++fetches_;
         }
-        return free_bytes() >= bytes;
-    }
-    [[nodiscard]] std::uint64_t free_bytes() const {
         // A consumer that claims to have released more than there was gets no room for it.
-        const std::uint64_t unread = position_ - released_seen_;
-        return unread <= capacity_ ? capacity_ - unread : 0;
+        const bool possible = position_ - released_seen_ <= capacity_;
+        room_end_ = possible ? released_seen_ + capacity_ : position_;
+        return room_end_ - position_ >= bytes;
     }
 
     typename Indices::Index& published_;
@@ -161,6 +160,7 @@ class RingProducer {
     std::uint64_t position_;
     std::uint64_t handed_over_;
     std::uint64_t released_seen_;
+    std::uint64_t room_end_;
     std::int64_t fetch_ns_ = 0;
     std::uint32_t fetches_ = 0;
 };
@@ -178,7 +178,7 @@ class RingConsumer {
           step_(capacity / 8),
           position_(start),
           given_back_(start),
-          published_seen_(published_word::of(start)) {}
+          end_(start) {}
 
     /// Waits until there is something unread and returns the position where it begins. `begin_wait`
     /// as of RingProducer::reserve.
@@ -188,11 +188,9 @@ class RingConsumer {
         return position_;
     }
     /// As far as this side has looked.
-    [[nodiscard]] std::uint64_t unread_bytes() const {
-        return published_word::bytes_since(position_, published_seen_);
-    }
+    [[nodiscard]] std::uint64_t unread_bytes() const { return end_ - position_; }
     /// The tag of the latest publication that it has seen.
-    [[nodiscard]] std::uint64_t tag() const { return published_word::tag_of(published_seen_); }
+    [[nodiscard]] std::uint64_t tag() const { return tag_; }
 
     /// The first `bytes` of what is unread are read, and are given back with the step that they
     /// complete.
@@ -210,7 +208,9 @@ class RingConsumer {
             [&] { wait.glance(); });
     }
     bool look(std::memory_order order) {
-        published_seen_ = published_.load(order);
+        const std::uint64_t word = published_.load(order);
+        end_ = position_ + published_word::bytes_since(position_, word);
+        tag_ = published_word::tag_of(word);
         return unread_bytes() != 0;
     }
     void give_back() {
@@ -224,7 +224,8 @@ class RingConsumer {
     const std::uint64_t step_;
     std::uint64_t position_;
     std::uint64_t given_back_;
-    std::uint64_t published_seen_;
+    std::uint64_t end_;  // of what it has seen published
+    std::uint64_t tag_ = 0;
 };
 
 }  // namespace ipclab

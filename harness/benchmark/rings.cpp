@@ -1,0 +1,374 @@
+#include "harness/benchmark/rings.hpp"
+
+#include "harness/benchmark/attempt.hpp"
+#include "harness/benchmark/plain_ring.hpp"
+#include "harness/session.hpp"
+#include "harness/statistics.hpp"
+#include "mechanisms/rings/spsc_ring.hpp"
+#include "mechanisms/waiting/futex.hpp"
+#include "mechanisms/waiting/spin.hpp"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <cstring>
+#include <new>
+#include <optional>
+
+namespace ipclab {
+namespace {
+
+enum class Kind : int {
+    one_line,   // two processes write one line in turn
+    two_lines,  // each its own, with a pause after each look in vain
+    copy,       // one core's memcpy
+    plain_ring,
+    spin,
+    each,  // spin, each message handed over by itself
+    futex,
+    latency,
+    bulk,
+    plain_stores,
+    non_temporal,
+};
+
+struct Row {
+    Pattern pattern;
+    std::size_t size_bytes;
+    Kind kind;
+    Kind reference;
+    double bound;  // of a round trip the largest ratio, of a stream the smallest
+    const char* name;
+};
+
+constexpr std::size_t large_bytes_max = std::size_t{1} << 20;
+
+// ---------------------------------------------------------------------------------------------
+// The kernels: of a size that the compiler knows where a message is short, since there the
+// harness's own, for all sizes, would be half of what is measured. The same for all rings.
+
+template <std::size_t size_bytes>
+void write_words(Bytes message, std::uint64_t sequence, Stores stores) {
+    if constexpr (size_bytes > payload::small_bytes) {
+        payload::fill(message, sequence, stores);
+    } else {
+        for (std::size_t i = 0; i < size_bytes / payload::word_bytes; ++i) {
+            const std::uint64_t value = payload::word(sequence, i);
+            std::memcpy(message.data() + i * payload::word_bytes, &value, sizeof value);
+        }
+    }
+}
+
+template <std::size_t size_bytes>
+bool words_are(View message, std::uint64_t sequence) {
+    if (message.size() != size_bytes) return false;
+    if constexpr (size_bytes > payload::small_bytes) return payload::check(message, sequence);
+    std::uint64_t wrong = 0;
+    for (std::size_t i = 0; i < size_bytes / payload::word_bytes; ++i) {
+        std::uint64_t value = 0;
+        std::memcpy(&value, message.data() + i * payload::word_bytes, sizeof value);
+        wrong |= value ^ payload::word(sequence, i);
+    }
+    return wrong == 0;
+}
+
+template <std::size_t size_bytes, class Ring>
+void say(Ring& ring, std::uint64_t sequence) {
+    const Bytes room = ring.loan(size_bytes);
+    write_words<size_bytes>(room, sequence, stores_of(ring));
+    ring.publish(size_bytes);
+}
+
+template <std::size_t size_bytes, class Ring>
+bool hear(Ring& ring, std::uint64_t sequence) {
+    const bool good = words_are<size_bytes>(ring.take(), sequence);
+    ring.release();
+    return good;
+}
+
+/// Returns how many messages were wrong.
+template <std::size_t size_bytes, class Ring>
+std::uint64_t converse(Ring& ring, Pattern pattern, Side side, const Leg& leg) {
+    std::uint64_t wrong = 0;
+    const std::uint64_t end = leg.first + leg.messages;
+    for (std::uint64_t i = leg.first; i < end; ++i) {
+        if (pattern == Pattern::stream) {
+            if (side == Side::initiator)
+                say<size_bytes>(ring, i);
+            else
+                wrong += hear<size_bytes>(ring, i) ? 0 : 1;
+            continue;
+        }
+        if (side == Side::responder) wrong += hear<size_bytes>(ring, i) ? 0 : 1;
+        say<size_bytes>(ring, i);
+        flush(ring);
+        if (side == Side::initiator) wrong += hear<size_bytes>(ring, i) ? 0 : 1;
+    }
+    flush(ring);
+    return wrong;
+}
+
+template <class Ring>
+std::uint64_t converse(Ring& ring, const Row& row, Side side, const Leg& leg) {
+    switch (row.size_bytes) {
+    case 8:
+        return converse<8>(ring, row.pattern, side, leg);
+    case 48:
+        return converse<48>(ring, row.pattern, side, leg);
+    case 64:
+        return converse<64>(ring, row.pattern, side, leg);
+    case 4096:
+        return converse<4096>(ring, row.pattern, side, leg);
+    case 65536:
+        return converse<65536>(ring, row.pattern, side, leg);
+    default:
+        return converse<large_bytes_max>(ring, row.pattern, side, leg);
+    }
+}
+
+// ---------------------------------------------------------------------------------------------
+
+/// Memory of the references that both processes see.
+struct References {
+    alignas(64) std::atomic<std::uint64_t> one_line{0};
+    alignas(64) std::atomic<std::uint64_t> there{0};
+    alignas(64) std::atomic<std::uint64_t> back{0};
+    PlainRing rings[2];
+};
+
+void ping_pong_on_one_line(std::atomic<std::uint64_t>& line, Side side, const Leg& leg) {
+    for (std::uint64_t i = leg.first; i < leg.first + leg.messages; ++i) {
+        if (side == Side::initiator) line.store(2 * i + 1, std::memory_order::release);
+        const std::uint64_t awaited = 2 * i + (side == Side::initiator ? 2 : 1);
+        while (line.load(std::memory_order::acquire) != awaited) SystemAtomics::relax();
+        if (side == Side::responder) line.store(2 * i + 2, std::memory_order::release);
+    }
+}
+
+void ping_pong_on_two_lines(References& lines, Side side, const Leg& leg) {
+    auto& mine = side == Side::initiator ? lines.there : lines.back;
+    const auto& theirs = side == Side::initiator ? lines.back : lines.there;
+    for (std::uint64_t i = leg.first + 1; i <= leg.first + leg.messages; ++i) {
+        if (side == Side::initiator) mine.store(i, std::memory_order::release);
+        while (theirs.load(std::memory_order::acquire) != i) SystemAtomics::relax();
+        if (side == Side::responder) mine.store(i, std::memory_order::release);
+    }
+}
+
+void copy_again_and_again(std::size_t bytes, std::uint64_t times) {
+    static std::vector<std::byte> from(large_bytes_max);
+    static std::vector<std::byte> to(large_bytes_max);
+    for (std::uint64_t i = 0; i < times; ++i) {
+        std::memcpy(to.data(), from.data(), bytes);
+        asm volatile("" : : "r"(to.data()) : "memory");
+    }
+}
+
+enum Variant : int { the_row, its_reference };
+
+class RingSubject : public Subject {
+  public:
+    explicit RingSubject(const Row& row)
+        : row_(row),
+          shared_(must(::mmap(nullptr, sizeof(References), PROT_READ | PROT_WRITE,
+                              MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0),
+                       "mmap")),
+          references_(*new (shared_) References) {}
+    RingSubject(const RingSubject&) = delete;
+    RingSubject& operator=(const RingSubject&) = delete;
+    ~RingSubject() override { ::munmap(shared_, sizeof(References)); }
+
+    void stand_aside() override {}
+
+    void converse(Player& player) override {
+        const Role role{.side = player.side()};
+        auto spin = spin_.attach(role);
+        auto other_spin = other_spin_.attach(role);
+        auto futex = futex_.attach(role);
+        auto latency = latency_.attach(role);
+        auto bulk = bulk_.attach(role);
+        const bool first = role.side == Side::initiator;
+        PlainRingEnd plain(references_.rings[first ? 0 : 1], references_.rings[first ? 1 : 0]);
+        player.answer();  // attached
+        player.serve([&](const Order& order) {
+            std::uint64_t wrong = 0;
+            const auto over = [&](auto& ring) {
+                wrong = ipclab::converse(ring, row_, role.side, order.leg);
+            };
+            player.measure([&] {
+                switch (order.variant == the_row ? row_.kind : row_.reference) {
+                case Kind::one_line:
+                    return ping_pong_on_one_line(references_.one_line, role.side, order.leg);
+                case Kind::two_lines:
+                    return ping_pong_on_two_lines(references_, role.side, order.leg);
+                case Kind::copy:
+                    return first ? copy_again_and_again(row_.size_bytes, order.leg.messages)
+                                 : void();
+                case Kind::plain_ring:
+                    return over(plain);
+                case Kind::futex:
+                    return over(futex);
+                case Kind::latency:
+                    return over(latency);
+                case Kind::bulk:
+                    return over(bulk);
+                case Kind::each:
+                case Kind::non_temporal:
+                    return over(other_spin);
+                case Kind::spin:
+                case Kind::plain_stores:
+                    return over(spin);
+                }
+            });
+            player.report().samples = 0;
+            player.report().mismatches = wrong;
+            if (row_.kind == Kind::bulk)
+                player.report().figures_ns[0] =
+                    static_cast<double>(bulk.publish_every(row_.size_bytes));
+            else if (row_.kind == Kind::each || row_.kind == Kind::latency)
+                player.report().figures_ns[0] = 1;
+            else
+                player.report().figures_ns[0] =
+                    static_cast<double>(spin.publish_every(row_.size_bytes));
+        });
+    }
+
+  private:
+    [[nodiscard]] Needs needs(bool other) const {
+        Needs needs{.message_bytes_max = row_.size_bytes};
+        if (other && row_.kind == Kind::each) needs.batch_messages = 1;
+        if (row_.kind == Kind::non_temporal)
+            needs.stores = other ? Stores::non_temporal : Stores::plain;
+        return needs;
+    }
+
+    Row row_;
+    void* shared_;
+    References& references_;
+    SpscRing<Spin> spin_ = SpscRing<Spin>::create(needs(false));
+    SpscRing<Spin> other_spin_ = SpscRing<Spin>::create(needs(true));
+    SpscRing<SpinThenFutex> futex_ = SpscRing<SpinThenFutex>::create(needs(false));
+    SpscRing<Spin, Latency> latency_ = SpscRing<Spin, Latency>::create({});
+    SpscRing<Spin, Bulk> bulk_ = SpscRing<Spin, Bulk>::create(needs(false));
+};
+
+// ---------------------------------------------------------------------------------------------
+
+constexpr int process_pairs = 9;
+constexpr int quads_per_pair = 8;
+constexpr double leg_ns = 5e6;
+
+double ns_per_message(const LegResult& result) {
+    return static_cast<double>(result.elapsed_ns) / static_cast<double>(result.leg.messages);
+}
+
+/// So many messages as take a leg's time.
+std::uint64_t messages_of_a_leg(Session& session, Variant variant) {
+    for (std::uint64_t messages = 1;; messages *= 2) {
+        const LegResult result = session.run_leg(messages, 1, Touch::all, variant);
+        const auto took_ns = static_cast<double>(result.elapsed_ns);
+        if (took_ns > leg_ns / 2)
+            return 1 + static_cast<std::uint64_t>(static_cast<double>(messages) * leg_ns / took_ns);
+    }
+}
+
+struct Figures {
+    std::vector<double> ratios;  // of each pair the median over its quads
+    std::vector<double> row_ns;
+    std::vector<double> reference_ns;
+    CpuDistance distance = CpuDistance::same_cpu;
+    double publish_every = 1;
+};
+
+void compare(const Row& row, SessionMemory& memory, Figures& figures) {
+    RingSubject subject(row);
+    Session session(subject, cpus_for(Placement::two_cpus), memory);
+    const std::array messages{messages_of_a_leg(session, the_row),
+                              messages_of_a_leg(session, its_reference)};
+    std::vector<double> ratios;
+    std::array<std::vector<double>, 2> all_ns;
+    for (int quad = 0; quad < quads_per_pair; ++quad) {
+        std::array<double, 2> sum_ns{};
+        for (const std::size_t place : {0, 1, 1, 0}) {
+            const std::size_t which = quad % 2 == 0 ? place : 1 - place;  // ABBA, BAAB
+            const LegResult leg = session.run_leg(messages[which], 1, Touch::all,
+                                                  which == 0 ? the_row : its_reference);
+            if (which == 0) figures.publish_every = leg.sides[0].figures_ns[0];
+            sum_ns[which] += ns_per_message(leg);
+            all_ns[which].push_back(ns_per_message(leg));
+        }
+        ratios.push_back(row.pattern == Pattern::ping_pong ? sum_ns[0] / sum_ns[1]
+                                                           : sum_ns[1] / sum_ns[0]);
+    }
+    figures.ratios.push_back(median(ratios));
+    figures.row_ns.push_back(median(all_ns[0]));
+    figures.reference_ns.push_back(median(all_ns[1]));
+    figures.distance = session.probe().distance;
+    session.quit();
+}
+
+void report(benchmark::State& state, const Row& row, const Figures& figures) {
+    const double ratio = median(figures.ratios);
+    const Interval interval = bootstrap_median_interval(figures.ratios).value();
+    const bool within = row.pattern == Pattern::ping_pong ? ratio <= row.bound : ratio >= row.bound;
+    state.counters["ratio"] = ratio;
+    state.counters["ratio_low"] = interval.low;
+    state.counters["ratio_high"] = interval.high;
+    state.counters["bound"] = row.bound;
+    state.counters["within_bound"] = within ? 1 : 0;
+    state.counters["reference_ns"] = median(figures.reference_ns);
+    state.counters["publish_every"] = figures.publish_every;
+    state.SetLabel(
+        fmt::format("{} the bound; {}", within ? "within" : "outside", name_of(figures.distance)));
+}
+
+void measure(benchmark::State& state, const Row& row) {
+    if (usable_cpus() < 2) return state.SkipWithError("this process may use one CPU only");
+    attempt(state, [&] {
+        while (state.KeepRunningBatch(state.max_iterations)) {
+            SessionMemory memory;
+            Figures figures;
+            for (int pair = 0; pair < process_pairs; ++pair) compare(row, memory, figures);
+            if (row.kind == Kind::non_temporal && figures.distance != CpuDistance::far)
+                return state.SkipWithError("the two CPUs share an L3 now, where plain stores are "
+                                           "the faster ones");
+            state.SetIterationTime(median(figures.row_ns) * 1e-9);
+            report(state, row, figures);
+        }
+    });
+}
+
+constexpr std::array rows{
+    Row{Pattern::ping_pong, 8, Kind::spin, Kind::two_lines, 1.5, "spin"},
+    Row{Pattern::ping_pong, 48, Kind::spin, Kind::two_lines, 1.5, "spin"},
+    Row{Pattern::ping_pong, 8, Kind::latency, Kind::one_line, 1.25, "latency"},
+    Row{Pattern::ping_pong, 48, Kind::latency, Kind::one_line, 1.25, "latency"},
+    Row{Pattern::stream, 8, Kind::spin, Kind::plain_ring, 4, "spin"},
+    Row{Pattern::stream, 8, Kind::each, Kind::plain_ring, 1, "spin-each-message"},
+    Row{Pattern::stream, 8, Kind::bulk, Kind::plain_ring, 4, "bulk"},
+    Row{Pattern::stream, 64, Kind::spin, Kind::plain_ring, 5, "spin"},
+    Row{Pattern::stream, 64, Kind::each, Kind::plain_ring, 1, "spin-each-message"},
+    Row{Pattern::stream, 64, Kind::bulk, Kind::plain_ring, 5, "bulk"},
+    Row{Pattern::stream, 4096, Kind::spin, Kind::copy, 0.6, "spin"},
+    Row{Pattern::stream, 4096, Kind::bulk, Kind::copy, 0.85, "bulk"},
+    Row{Pattern::stream, 65536, Kind::spin, Kind::copy, 0.6, "spin"},
+    Row{Pattern::stream, 65536, Kind::bulk, Kind::copy, 0.85, "bulk"},
+    Row{Pattern::stream, large_bytes_max, Kind::spin, Kind::copy, 0.6, "spin"},
+    Row{Pattern::stream, large_bytes_max, Kind::bulk, Kind::copy, 0.85, "bulk"},
+    Row{Pattern::stream, 65536, Kind::non_temporal, Kind::plain_stores, 3, "non-temporal"},
+    Row{Pattern::stream, 8, Kind::futex, Kind::spin, 0.95, "futex"},
+    Row{Pattern::stream, 4096, Kind::futex, Kind::spin, 0.95, "futex"},
+};
+
+}  // namespace
+
+std::vector<RingBenchmark> ring_benchmarks() {
+    std::vector<RingBenchmark> all;
+    all.reserve(rows.size());
+    for (const Row& row : rows)
+        all.push_back({fmt::format("ring/{}/{}/{}", name_of(row.pattern), row.size_bytes, row.name),
+                       [&row](benchmark::State& state) { measure(state, row); }});
+    return all;
+}
+
+}  // namespace ipclab
