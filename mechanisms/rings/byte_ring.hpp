@@ -64,11 +64,11 @@ struct RingTuning {
 /// there may be nobody to play ping-pong with; and a virtual machine's CPUs are moved while it
 /// runs. The producer has to fetch the consumer's line now and then anyway (once an eighth of the
 /// ring); two looks at the clock around it tell what the distance is now: about 50 ns where the two
-/// share an L3, 200 and more where they do not. A single figure may have been an interruption, so
+/// share an L3, 150 and more where they do not. A single figure may have been an interruption, so
 /// three more of one kind than of the other decide.
 class StoresByDistance {
   public:
-    static constexpr std::int64_t far_ns = 160;  // with the clock itself, some 25 ns
+    static constexpr std::int64_t far_ns = 100;  // with the clock itself, some 25 ns
     static constexpr int certain = 3;
     /// Smaller messages lie in lines of which others have a part, and cost more by a fence.
     static constexpr std::size_t worth_it_bytes = 4096;
@@ -205,14 +205,13 @@ class RingReceiver {
     View take(auto&& begin_wait) {
         const std::uint64_t position = consumer_.await(begin_wait);
         const std::uint64_t unread = consumer_.unread_bytes();
-        // A record must lie within what the peer has published.
-        if (unread > capacity_ || unread < sizeof(ring_record::Length)) refuse();
         if (consumer_.tag() != 0 && unread == ring_record::bytes_on_the_line)
             return take_from_line(consumer_.tag() - 1);
         const std::byte* record = ring_ + (position & (capacity_ - 1));
         // The one look at what the peer wrote. Volatile, or the compiler may fetch it again after
         // the check, and the peer have changed it.
         const auto length = *reinterpret_cast<const volatile ring_record::Length*>(record);
+        // A record must lie within what the peer has published: eight bytes at least.
         if (length > unread - sizeof length) {
             if (!ring_record::is_on_the_line(length)) refuse();
             return take_from_line(length - ring_record::on_the_line);

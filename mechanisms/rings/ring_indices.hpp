@@ -14,8 +14,9 @@
 //   line (Lee, Bu and Chandranmenon 2009, "MCRingBuffer").
 //
 //   When to publish. Each publication is a line that the consumer fetches, and that the producer
-//   then has to take back. A stream of short messages therefore publishes once for some lines of
-//   them. What is held back is handed over by flush(), and by a producer that has to wait for room.
+//   then has to take back; and a consumer that is told too soon reads from the very lines that the
+//   producer is writing to. A stream of short messages therefore publishes once for many of them.
+//   What is held back is handed over by flush(), and by a producer that has to wait for room.
 //
 //   When it must not wait. Who has just read a message and answers it knows that its reader waits:
 //   that message is handed over at once (see the line, byte_ring.hpp).
@@ -175,6 +176,7 @@ class RingConsumer {
     RingConsumer(Indices& indices, Side peer, std::uint64_t capacity, std::uint64_t start = 0)
         : published_(indices.published_by(peer)),
           back_(indices.back_to(peer)),
+          capacity_(capacity),
           step_(capacity / 8),
           position_(start),
           given_back_(start),
@@ -209,9 +211,15 @@ class RingConsumer {
     }
     bool look(std::memory_order order) {
         const std::uint64_t word = published_.load(order);
-        end_ = position_ + published_word::bytes_since(position_, word);
+        const std::uint64_t unread = published_word::bytes_since(position_, word);
+        if (unread > capacity_) [[unlikely]]
+            refuse();
+        end_ = position_ + unread;
         tag_ = published_word::tag_of(word);
         return unread_bytes() != 0;
+    }
+    [[noreturn, gnu::cold, gnu::noinline]] static void refuse() {
+        throw Refused("take", "the peer has published more than the ring holds");
     }
     void give_back() {
         given_back_ = position_;
@@ -221,6 +229,7 @@ class RingConsumer {
 
     typename Indices::Index& published_;
     typename Indices::Back& back_;
+    const std::uint64_t capacity_;
     const std::uint64_t step_;
     std::uint64_t position_;
     std::uint64_t given_back_;
