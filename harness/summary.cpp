@@ -262,15 +262,21 @@ void sort_cells(std::vector<CellSummary>& cells, const std::vector<RecordedRow>&
 
 }  // namespace
 
-std::optional<double> packets_per_cycle(const std::vector<CounterFigure>& counters) {
-    const auto value_of = [&](std::string_view name) {
-        const auto found =
-            std::find_if(counters.begin(), counters.end(),
-                         [&](const CounterFigure& counter) { return counter.name == name; });
-        return found == counters.end() ? 0.0 : found->per_message;
-    };
-    const double cycles = value_of("cycles");
-    return cycles > 0 ? std::optional(value_of("packets") / cycles) : std::nullopt;
+std::vector<std::pair<std::string, double>>
+packets_per_cycle(const std::vector<CounterFigure>& counters) {
+    constexpr std::string_view packets = "packets";
+    std::vector<std::pair<std::string, double>> ratios;
+    for (const CounterFigure& counter : counters) {
+        if (!counter.name.ends_with(packets)) continue;
+        const std::string which = counter.name.substr(0, counter.name.size() - packets.size());
+        const auto cycles =
+            std::find_if(counters.begin(), counters.end(), [&](const CounterFigure& other) {
+                return other.name == fmt::format("{}cycles", which);
+            });
+        if (cycles != counters.end() && cycles->per_message > 0)
+            ratios.emplace_back(which, counter.per_message / cycles->per_message);
+    }
+    return ratios;
 }
 
 Summary summarise(const RecordedRun& run) {

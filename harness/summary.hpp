@@ -19,6 +19,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace ipclab {
@@ -70,9 +71,10 @@ struct CounterFigure {
 /// Of initiator and responder, in the order in which the endpoint tells them.
 using CounterFigures = std::array<std::vector<CounterFigure>, 2>;
 
-/// Of "packets" per one of the "cycles" in which they were handed on; nothing where not both are
-/// counted.
-std::optional<double> packets_per_cycle(const std::vector<CounterFigure>& counters);
+/// Of each pair of counters "packets" and "cycles", "txpackets" and "txcycles" …, of which the
+/// latter is not 0: what is before "packets", and the ratio.
+std::vector<std::pair<std::string, double>>
+packets_per_cycle(const std::vector<CounterFigure>& counters);
 
 /// What one process pair found.
 struct PairFigures {

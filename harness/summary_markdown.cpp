@@ -187,6 +187,15 @@ std::string counters_in_words(const std::vector<CounterFigure>& counters) {
     return text.empty() ? "–" : text;
 }
 
+/// "20", or "tx 20, rx 12"
+std::string packets_per_cycle_in_words(const std::vector<CounterFigure>& counters) {
+    std::string text;
+    for (const auto& [which, ratio] : packets_per_cycle(counters))
+        text += fmt::format("{}{}{}{:.3g}", text.empty() ? "" : ", ", which,
+                            which.empty() ? "" : " ", ratio);
+    return text.empty() ? "–" : text;
+}
+
 bool counts(const CellSummary* cell) {
     return has_figures(cell) && !(cell->counters[0].empty() && cell->counters[1].empty());
 }
@@ -206,13 +215,16 @@ void append_counters(std::string& text, const FigureTable& table) {
                     "medians over the pairs. A cycle is a turn in which it handed packets on, "
                     "or took some.\n\n",
                     table.pattern == Pattern::stream ? "message" : "message there and its answer");
-    append_by_cell(
-        text, counting, {"initiator", "responder", "packets per cycle"},
-        [](const CellSummary& cell) -> Strings {
-            return {counters_in_words(cell.counters[0]), counters_in_words(cell.counters[1]),
-                    fmt::format("{}, {}", number_or_dash(packets_per_cycle(cell.counters[0])),
-                                number_or_dash(packets_per_cycle(cell.counters[1])))};
-        });
+    append_by_cell(text, counting,
+                   {"initiator", "its packets per cycle", "responder", "its packets per cycle"},
+                   [](const CellSummary& cell) {
+                       Strings entries;
+                       for (const std::vector<CounterFigure>& side : cell.counters) {
+                           entries.push_back(counters_in_words(side));
+                           entries.push_back(packets_per_cycle_in_words(side));
+                       }
+                       return entries;
+                   });
 }
 
 void append_context(std::string& text, const Summary& summary) {

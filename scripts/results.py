@@ -246,9 +246,7 @@ class Selection:
     def pairs(self):
         """How many stand behind each point: "12 process pairs" or "7 to 12 process pairs"."""
         counts = [len(rows) for cells in self.series.values() for rows in cells.values()]
-        few, many = min(counts), max(counts)
-        count = f"{many}" if few == many else f"{few} to {many}"
-        return f"{count} process pair{'s' if many > 1 else ''}"
+        return count_of_pairs(min(counts), max(counts))
 
     def where(self, test):
         """The series, with their sizes, in which most rows pass the test."""
@@ -294,6 +292,11 @@ class Selection:
                 empty["No row left"][series.label].append(row["size_bytes"])
         for why, cells in empty.items():
             yield f"{why}: {self.name_cells(cells)}."
+
+
+def count_of_pairs(few, many):
+    count = f"{many}" if few == many else f"{few} to {many}"
+    return f"{count} process pair{'s' if many > 1 else ''}"
 
 
 def series_namer(rows):

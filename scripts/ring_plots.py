@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from drawing import MARGIN, PALETTE, NotAsked, NothingToDraw, dress, log_axis, size_axis
-from results import family_of, median_interval, rate_text, size_text, time_text
+from results import count_of_pairs, family_of, median_interval, rate_text, size_text, time_text
 from series import BANDS, draw_line, finish, key_handles, put_titles, select
 
 CAPACITY, BATCH = "capacity_asked_bytes", "batch_messages_asked"
@@ -20,11 +20,12 @@ WIDTH, HEIGHT, GAP, LEGEND = 3.1, 1.75, (0.75, 0.55), 2.2  # inches
 
 
 class Panel:
-    """One column of the page: a comparison of its own, with the points of each series."""
+    """One column of the page: a comparison of its own, with the points of each series, and how many process pairs
+    stand behind each point."""
 
-    def __init__(self, picked, title, points, stars, text, label):
+    def __init__(self, picked, title, points, stars, pairs, text, label):
         self.picked, self.title, self.points, self.stars = picked, title, points, stars
-        self.text, self.label = text, label
+        self.pairs, self.text, self.label = pairs, text, label
 
 
 def ring_capacity(run, placement, _):
@@ -100,7 +101,7 @@ def sizes_asked(run, pattern, placement, key):
 
 def panel(picked, key, title, value, place_of_default, text, label):
     """The points by what was asked for under `key`; the default apart, as a star at `place_of_default`."""
-    points, stars = {}, {}
+    points, stars, pairs = {}, {}, []
     for series, cells in picked.series.items():
         if series.family != "rings":
             continue
@@ -110,12 +111,13 @@ def panel(picked, key, title, value, place_of_default, text, label):
         default = by_asked.pop(0, [])
         if by_asked:
             points[series] = [(at, *median_interval([value(row) for row in by_asked[at]])) for at in sorted(by_asked)]
+            pairs += map(len, by_asked.values())
             places = [place for place in map(place_of_default, default) if place]
             if places:
                 stars[series] = (median_interval(places)[0], median_interval([value(row) for row in default])[0])
     if not points:
         raise NothingToDraw("no row of a ring that may be compared")
-    return Panel(picked, title, points, stars, text, label)
+    return Panel(picked, title, points, stars, pairs, text, label)
 
 
 def star_places(panels):
@@ -127,7 +129,7 @@ def draw(run, panels, title, dress_x, marks):
     designs = {}
     for series in sorted({series for one in panels for series in one.points}):
         designs.setdefault(series.mechanism.split("/")[0], []).append(series)
-    total = (MARGIN + len(panels) * (WIDTH + GAP[0]) + LEGEND, 1.0 + MARGIN + len(designs) * (HEIGHT + GAP[1]))
+    total = (MARGIN + len(panels) * (WIDTH + GAP[0]) + LEGEND, 0.7 + MARGIN + len(designs) * (HEIGHT + GAP[1]))
     page = Figure(figsize=total)
     columns = [[] for _ in panels]
     for number, (design, members) in enumerate(designs.items()):
@@ -142,24 +144,28 @@ def draw(run, panels, title, dress_x, marks):
             dress(axes)
             handles |= draw_panel(axes, one, members, colours, run)
             axes.set_title(one.title if number == 0 else "", loc="left", fontsize=9, pad=14 if marks else 6)
-            if at == 0:
-                axes.text(-0.2, 1.06, design, transform=axes.transAxes, fontsize=10, weight="bold", ha="left")
             dress_x(axes, number == len(designs) - 1)
             axes.tick_params(labelsize=7.5)
             for name, place in marks if number == 0 else ():
                 axes.text(place, 1.02, name, transform=axes.get_xaxis_transform(), fontsize=6.5, color="0.35",
                           ha="center", va="bottom")
-        column[-1].legend(handles=list(handles.values()), loc="upper left", bbox_to_anchor=(1.02, 1.0), frameon=False,
-                          fontsize=7.5, handlelength=3.4, borderaxespad=0, labelspacing=0.35)
+        axes.legend(handles=list(handles.values()), title=design, title_fontproperties={"weight": "bold", "size": 9.5},
+                    alignment="left", loc="upper left", bbox_to_anchor=(1.02, 1.05), frameon=False, fontsize=7.5,
+                    handlelength=3.4, borderaxespad=0, labelspacing=0.35)
     for one, column in zip(panels, columns):
         share_scale(column, one)
     top = page.add_axes((MARGIN / total[0], (total[1] - 0.75) / total[1], 1 / total[0], 0.01))
     top.set_axis_off()
-    put_titles(top, panels[0].picked, title, 0.01 * total[1])
+    put_titles(top, panels[0].picked, title, 0.01 * total[1], pairs_of(panels))
     keys = key_handles({series: () for one in panels for series in one.points})
     page.legend(handles=[*keys, Line2D([], [], color="0.86", label="the other designs")], loc="upper right", ncols=2,
                 frameon=False, fontsize=7.5, handlelength=3.2, bbox_to_anchor=(0.995, 0.995))
     return columns[0][0]
+
+
+def pairs_of(panels):
+    counts = [count for one in panels for count in one.pairs]
+    return count_of_pairs(min(counts), max(counts))
 
 
 def draw_panel(axes, one, members, colours, run):

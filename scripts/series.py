@@ -28,14 +28,15 @@ def select(run, pattern, placement, size=None, by=None):
     return picked
 
 
-def put_titles(axes, picked, title, height):
-    """Over the axes, which are so many inches high."""
+def put_titles(axes, picked, title, height, pairs=None):
+    """Over the axes, which are so many inches high. `pairs` says how many pairs there are where it is not so many for
+    each size."""
     run = picked.run.context
     cpus = "/".join(map(str, dict.fromkeys((run.get("cpus") or {}).get(picked.placement, ()))))
     where = PLACEMENTS.get(picked.placement, picked.placement) + (f" ({cpus})" if cpus else "")
     machine = [run.get("host"), run.get("cpu_model"),
                run.get("hypervisor") and f"{run['hypervisor']} guest", where,
-               f"n = {picked.pairs()}"]
+               f"n = {pairs or picked.pairs()}"]
     axes.text(0, 22 / 72 / height + 1, title, fontsize=12, weight="bold", transform=axes.transAxes)
     axes.text(0, 6 / 72 / height + 1, "  ·  ".join(filter(None, machine)), fontsize=8.5,
               transform=axes.transAxes)

@@ -451,11 +451,11 @@ TEST(SummaryTest, AnExchangeOfABatchHasAllItsMessages) {
 
 TEST(SummaryTest, APageTellsWhatMechanismsCount) {
     const Json counters = {{"initiator", {{"packets", 1000}, {"cycles", 50}}},
-                           {"responder", {{"bytes", 64'000}}}};
+                           {"responder", {{"txpackets", 64'000}, {"txcycles", 2000}}}};
     const auto page = [](const Json& one) { return markdown_table(summarise(run_of({one}))); };
     const std::string with = page(stream_row(100, {{"counters", counters}, {"stores", "plain"}}));
     EXPECT_THAT(line_with(with, "packets 1, cycles 0.05"),
-                AllOf(HasSubstr("bytes 64"), HasSubstr("20, –")));
+                AllOf(HasSubstr("| 20 |"), HasSubstr("txpackets 64"), HasSubstr("tx 32")));
     EXPECT_THAT(with, HasSubstr("| plain |"));
     EXPECT_THAT(page(stream_row(100, {{"counters", nullptr}})),
                 Not(HasSubstr("Counted by the mechanism")));

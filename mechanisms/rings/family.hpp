@@ -2,6 +2,7 @@
 #pragma once
 
 #include "mechanisms/mechanism_list.hpp"
+#include "mechanisms/rings/boost_spsc.hpp"
 #include "mechanisms/rings/memif/memif.hpp"
 #include "mechanisms/rings/snabb/snabb_link.hpp"
 #include "mechanisms/rings/spsc_ring.hpp"
@@ -25,6 +26,7 @@ using Family = MechanismList<SpscRing<Spin>,                              //
                              VillasQueue<villas::Mode::pthread>,          //
                              VillasQueue<villas::Mode::polling>,          //
                              Memif<memif::Mode::polling>,                 //
-                             Memif<memif::Mode::interrupt>>;
+                             Memif<memif::Mode::interrupt>,               //
+                             BoostSpsc>;
 
 }  // namespace ipclab::rings
