@@ -19,6 +19,8 @@ constexpr std::size_t gap = 2;     // between two columns of a table
 constexpr std::size_t indent = 2;  // of a mechanism under the way in which it waits
 /// A table with more lines than this is told in one block, of the columns that say most.
 constexpr std::size_t lines_in_blocks_max = 16;
+/// Of a table with more lines than this, only those without anything asked for are told.
+constexpr std::size_t lines_max = 60;
 /// A table of lives with more lines than this is told at the smallest and the largest size.
 constexpr std::size_t lives_max = 40;
 
@@ -271,7 +273,22 @@ void append_lives(std::string& text, const FigureTable& table, const Gaps& gaps)
     if (lines.size() < cells && cells > lives_max) text += "All sizes are in summary.md.\n";
 }
 
-void append_table(std::string& text, const FigureTable& table, const Summary& summary) {
+bool is_asked_for_more(const TableLine& line) {
+    return std::any_of(line.cells.begin(), line.cells.end(), [](const CellSummary* cell) {
+        return cell != nullptr && (cell->cell.capacity_bytes > 0 || cell->cell.batch_messages > 0 ||
+                                   cell->cell.stores.has_value());
+    });
+}
+
+/// Of a table with very many lines, those of the mechanisms as they are by default.
+FigureTable what_fits(FigureTable table) {
+    const bool all_asked = std::all_of(table.lines.begin(), table.lines.end(), is_asked_for_more);
+    if (table.lines.size() > lines_max && !all_asked) std::erase_if(table.lines, is_asked_for_more);
+    return table;
+}
+
+void append_table(std::string& text, const FigureTable& whole, const Summary& summary) {
+    const FigureTable table = what_fits(whole);
     text += paragraph(title_of(table, summary), columns);
     text += paragraph(fmt::format("{}; ± is half the 95 % interval.", basis_of(table, summary)),
                       columns);
@@ -280,6 +297,9 @@ void append_table(std::string& text, const FigureTable& table, const Summary& su
         append_lives(text, table, gaps);
     else
         append_figures(text, table, gaps);
+    if (table.lines.size() < whole.lines.size())
+        text += paragraph("For which a capacity, a batch or stores were asked, see summary.md.",
+                          columns);
     append_notes(text, table, gaps);
 }
 

@@ -442,6 +442,18 @@ TEST(SummaryTest, CellsOfDifferentBatchesAndStoresAskedAreApart) {
     EXPECT_THAT(json, AllOf(HasSubstr("two_cpus/batch:8"), HasSubstr("/stores:non-temporal")));
 }
 
+TEST(SummaryTest, OfVeryManyLinesTheTerminalShowsThoseOfTheDefaults) {
+    std::vector<Json> rows{row(20'000)};
+    for (int batch = 1; batch <= 70; ++batch)
+        rows.push_back(row(30'000, {{"batch_messages_asked", batch}}));
+    const auto summary = summarise(run_of(rows));
+    EXPECT_THAT(terminal_table(summary), AllOf(HasSubstr("  pipe "), Not(HasSubstr("batch=70")),
+                                               HasSubstr("see summary.md")));
+    EXPECT_THAT(markdown_table(summary), HasSubstr("`pipe batch=70`"));
+    rows.erase(rows.begin());
+    EXPECT_THAT(terminal_table(summarise(run_of(rows))), HasSubstr("batch=70"));
+}
+
 TEST(SummaryTest, AnExchangeOfABatchHasAllItsMessages) {
     const auto summary = summarise(run_of({row(40'000, {{"batch_messages_asked", 8}})}));
     EXPECT_DOUBLE_EQ(summary.cells.at(0).pairs.at(0).exchanges, 125);

@@ -19,6 +19,7 @@ sys.path.insert(0, str(SOURCE / "scripts"))
 import drawing  # noqa: E402
 import results  # noqa: E402
 import ring_plots  # noqa: E402
+import rings_page  # noqa: E402
 from test_plot import CONTEXT, END, row  # noqa: E402
 
 RINGS = {"spsc-ring/spin": ("spins", 40), "spsc-ring/futex": ("spins then sleeps", 42), "snabb-link/interlink":
@@ -141,6 +142,21 @@ class RingPlots(unittest.TestCase):
         run = write(self.folder, [one for one in self.rows if one["mechanism"] == "boost-spsc"])
         for plot in ring_plots.PLOTS.values():
             self.assertRaises(drawing.NotAsked, plot, run, "two_cpus", None)
+
+    def test_the_page_quotes_the_rings_as_they_are_by_default(self):
+        run = write(self.folder, self.rows)
+        parts = rings_page.parts(run, self.folder, self.folder)
+        streams = [line for line in parts["streams"].splitlines() if line.startswith("| `")]
+        self.assertEqual(len(streams), 2 * len(RINGS))
+        default = median(one["bytes_per_s"] for one in self.rows if one["mechanism"] == "boost-spsc" and one["access"]
+                         == "copy" and one["size_bytes"] == 64 and not any(one[key] for key in results.ASKED)
+                         and one["pattern"] == "stream")
+        self.assertIn(f"| `boost-spsc` | copy | spins | {default / 64e6:.3g} M/s [", parts["streams"])
+        self.assertIn("| 64 B | 4 KiB |", parts["streams"])
+        self.assertIn("drew no ring-capacity", parts["ring-capacity"])
+        (self.folder / "plots").mkdir()
+        (self.folder / "plots" / "ring-capacity-two_cpus.svg").touch()
+        self.assertIn("](plots/ring-capacity-two_cpus.svg)", rings_page.parts(run, self.folder, self.folder)["ring-capacity"])
 
     def test_the_program_draws_them(self):
         write(self.folder, self.rows)
