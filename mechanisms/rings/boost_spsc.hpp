@@ -18,6 +18,9 @@
 // publishes all it has room for at once. Then messages have to wait for each other somewhere, here
 // in private memory, which costs a second copy.
 //
+// And it believes its memory: an index that the peer has spoilt leads out of the array. It is
+// shared with whom one trusts.
+//
 //   create    managed_shared_memory(create_only, …): shm_open(3), posix_fallocate(3), mmap(2)
 //   attach    managed_shared_memory(open_only, …): shm_open(3) by name, mmap(2); find the queues
 //   exchange  stores and loads
