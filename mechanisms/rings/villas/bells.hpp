@@ -133,13 +133,13 @@ struct CondvarBell {
             if (error == EBUSY) {
                 constexpr int patience_s = 1;
                 timespec end{};
-                ::clock_gettime(CLOCK_MONOTONIC, &end);
+                ::clock_gettime(CLOCK_REALTIME, &end);  // as the call below has it
                 end.tv_sec += patience_s;
-                error = ::pthread_mutex_clocklock(&mutex_, CLOCK_MONOTONIC, &end);
+                error = ::pthread_mutex_timedlock(&mutex_, &end);
             }
-            if (error == ETIMEDOUT) throw TimedOut("pthread_mutex_clocklock");
+            if (error == ETIMEDOUT) throw TimedOut("pthread_mutex_timedlock");
             if (error == EOWNERDEAD) error = ::pthread_mutex_consistent(&mutex_);
-            check(error, "pthread_mutex_clocklock");
+            check(error, "pthread_mutex_timedlock");
         }
         Lock(const Lock&) = delete;
         Lock& operator=(const Lock&) = delete;
