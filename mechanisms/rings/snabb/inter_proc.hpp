@@ -19,6 +19,7 @@
 
 #include "mechanisms/rings/snabb/packets.hpp"
 
+#include <algorithm>
 #include <array>
 
 namespace ipclab::snabb {
@@ -46,8 +47,8 @@ struct InterProcRing {
     /// Which packets are in the ring: those on the way between `read` and `write`, and paybacks in
     /// all other slots. What else is written there is what the last lap left.
     template <class PacketsOfLink>
-    [[nodiscard]] std::vector<bool> in_slots(const PacketsOfLink& link_packets) const {
-        std::vector<bool> found(link_packets.count() + 1);
+    [[nodiscard]] NumberSet in_slots(const PacketsOfLink& link_packets) const {
+        NumberSet found(link_packets.count() + 1);
         // One of the two is the caller's own. The other's owner may go on, with what it has marked.
         const std::uint32_t from = read.load(std::memory_order::acquire) & mask;
         const std::uint32_t to = write.load(std::memory_order::acquire) & mask;
@@ -55,7 +56,7 @@ struct InterProcRing {
             const bool on_the_way = distance(from, index) < distance(from, to);
             const PacketNumber number =
                 (on_the_way ? packets : ret_pks)[index].load(std::memory_order::relaxed);
-            if (number < found.size()) found[number] = true;
+            if (number < found.size()) found[number] = 1;
         }
         return found;
     }

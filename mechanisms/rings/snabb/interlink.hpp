@@ -53,12 +53,12 @@ inline void in_this_order_for_who_comes_after_a_kill() {
 
 /// Which packets are in the ring: one in each slot, always. The other end may go on meanwhile.
 template <class Slot, class PacketsOfLink>
-std::vector<bool> in_slots(const Slot* slots, std::uint32_t size, const PacketsOfLink& packets) {
-    std::vector<bool> found(packets.count() + 1);
+NumberSet in_slots(const Slot* slots, std::uint32_t size, const PacketsOfLink& packets) {
+    NumberSet found(packets.count() + 1);
     for (std::uint32_t index = 0; index < size; ++index) {
         // Acquire: whoever has replaced a packet here had marked it.
         const PacketNumber number = slots[index].load(std::memory_order::acquire);
-        if (number < found.size()) found[number] = true;
+        if (number < found.size()) found[number] = 1;
     }
     return found;
 }

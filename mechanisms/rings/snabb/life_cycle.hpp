@@ -53,11 +53,10 @@ class LifeCycle {
         return change(State::free, alone(end), std::memory_order::acquire) ||
                change(alone(other(end)), State::dxup, std::memory_order::acquire);
     }
-    /// Whether `end` is attached; if nobody is behind it, it was killed, or stayed away, and its
-    /// successor takes over what is there.
+    /// Whether `end` is attached. If nobody sits there (link_file.hpp), it was killed or left the
+    /// link lying, and its successor takes over what is there; the seat's lock orders the two.
     [[nodiscard]] bool is_up(End end) const {
-        const auto now = static_cast<State>(word_.load(std::memory_order::acquire));
-        return now == alone(end) || now == State::dxup;
+        return state() == alone(end) || state() == State::dxup;
     }
     /// Leaves, while the other end stays.
     bool reset(End end) {

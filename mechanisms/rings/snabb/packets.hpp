@@ -36,6 +36,9 @@ constexpr std::string_view name_of(End end) {
 using PacketNumber = std::uint64_t;
 constexpr PacketNumber no_packet = 0;
 
+/// For each number from 0 to the last, whether it is in the set.
+using NumberSet = std::vector<std::uint8_t>;
+
 /// In shared memory, in the shape of 2015: the data before their length, rounded up to 128 bytes.
 struct alignas(128) Packet {
     static constexpr std::size_t data_bytes_max = 10'240;
@@ -104,10 +107,10 @@ class FreeList {
 /// index. Then the other end may go on meanwhile: a packet that it took out of a slot too early for
 /// the look, it had marked before.
 template <class PacketsOfLink>
-FreeList recovered(const PacketsOfLink& packets, End mine, const std::vector<bool>& in_slots) {
+FreeList recovered(const PacketsOfLink& packets, End mine, const NumberSet& in_slots) {
     FreeList list(packets.count());
     for (PacketNumber number = packets.count(); number >= 1; --number)
-        if (!in_slots[number] && packets.owner(number).load(std::memory_order::relaxed) ==
+        if (in_slots[number] == 0 && packets.owner(number).load(std::memory_order::relaxed) ==
                                      static_cast<std::uint32_t>(mine))
             list.free(number);
     return list;
