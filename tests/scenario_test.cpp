@@ -750,7 +750,8 @@ TEST(ShippedScenarios, ParseAskAQuestionAndMeasure) {
         for (const bool quick : {false, true}) {
             const Scenario scenario = read_scenario(entry.path(), quick);
             EXPECT_THAT(scenario.question, EndsWith("?")) << entry.path();
-            EXPECT_FALSE(cells_of(scenario).empty() && transfers_of(scenario).empty())
+            EXPECT_FALSE(cells_of(scenario).empty() && transfers_of(scenario).empty() &&
+                         queue_cells_of(scenario).empty())
                 << entry.path();
             EXPECT_LT(scenario.batch, scenario.budget) << entry.path();
         }
