@@ -64,6 +64,8 @@ CONTROL = {
     "server-all-queues": server(init(), region(0, 65536, LARGE_SEALED),
                                 *(ring(s2m, index, 1024 * (3 * s2m + index), 1)
                                   for s2m in (1, 0) for index in (0, 1, 2)), packet(CONNECT)),
+    "server-too-many-queues": server(init(), region(0, 65536, LARGE_SEALED), ring(0, 0, 8192, 1),
+                                     *(ring(1, index, 1024 * index, 1) for index in range(4)), packet(CONNECT)),
     "server-busy": server(init(), options=2),
     "server-bye": server(init(), packet(DISCONNECT, bytes(4) + b"bye")),
     "client": client(packet(HELLO, HELLO_BODY), *ACKS, packet(CONNECTED, b"seed")) + memory(0, 64, bytes(8)),
