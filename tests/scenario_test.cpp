@@ -590,7 +590,8 @@ TEST(MatchMechanisms, NamesAndGlobsInTheCataloguesOrder) {
 }
 
 TEST(MatchMechanisms, ABareNameMeansAllItsForms) {
-    const auto forms = ElementsAre("spsc-ring/spin", "spsc-ring/spin-yield", "spsc-ring/futex");
+    const auto forms = ElementsAre("spsc-ring/spin", "spsc-ring/spin-yield", "spsc-ring/futex",
+                                   "spsc-ring/latency", "spsc-ring/bulk");
     EXPECT_THAT(match_mechanisms({"spsc-ring"}), forms);
     EXPECT_THAT(match_mechanisms({"spsc-ring/*"}), forms);
     EXPECT_THAT(match_mechanisms({"spsc-ring/spin"}), ElementsAre("spsc-ring/spin"));
@@ -628,7 +629,7 @@ TEST(CellsOf, AreAllCombinationsOnce) {
     scenario.access.assign(accesses.begin(), accesses.end());
     scenario.placements.assign(placements.begin(), placements.end());
     const std::vector<Cell> cells = cells_of(scenario);
-    EXPECT_EQ(cells.size(), (3U * 2U + 1U) * 2U * 2U * 2U);
+    EXPECT_EQ(cells.size(), (5U * 2U + 1U) * 2U * 2U * 2U);
     for (const Cell& cell : cells) EXPECT_EQ(std::count(cells.begin(), cells.end(), cell), 1);
 
     scenario.mechanisms = {"pipe"};

@@ -128,7 +128,7 @@ class Complaints(WithFolder):
 
     def test_unknown_commands_and_options(self):
         self.assert_refused('unknown command "rnu"; did you mean run?', "rnu")
-        self.assert_refused('unknown command "measure"; known: run, list, doctor, report, cat, ps, clean',
+        self.assert_refused('unknown command "measure"; known: run, list, doctor, report, cat, memif, ps, clean',
                             "measure")
         self.assert_refused('unknown option "--hlep"; did you mean --help?', "--hlep")
         self.assert_refused('unknown option "--mechansim"; did you mean --mechanism?',

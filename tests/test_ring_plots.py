@@ -13,7 +13,8 @@ from statistics import median
 SOURCE = Path(os.environ.get("IPCLAB_SOURCE_DIR", Path(__file__).resolve().parent.parent))
 PLOT = SOURCE / "scripts" / "plot.py"
 if importlib.util.find_spec("matplotlib") is None:  # the interpreter that has it need not be this one
-    os.execv(PLOT.read_text().splitlines()[0].removeprefix("#!"), ["python3", *sys.argv])
+    interpreter = PLOT.read_text().splitlines()[0].removeprefix("#!")
+    os.execv(interpreter, [interpreter, *sys.argv])
 sys.path.insert(0, str(SOURCE / "scripts"))
 
 import drawing  # noqa: E402

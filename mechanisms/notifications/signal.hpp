@@ -109,7 +109,7 @@ class Signal {
         .guard = Guard::peer_credentials,
         .lifetime = Lifetime::process,
         .message_bytes_max = "no payload but a value",
-        .capacity = "RLIMIT_SIGPENDING signals",
+        .capacity = "as many signals as ulimit -i admits",
         .priorities = true,
         .senders = std::numeric_limits<int>::max(),
         .receivers = 1,
