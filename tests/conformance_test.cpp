@@ -521,9 +521,9 @@ TEST(HostilePeer, DiesInTheMiddleOfAMessage) {
     EXPECT_EQ(outcome_of([&] { endpoint.receive(buffer); }), Outcome::peer_gone);
 }
 
-/// The rings that lie under a name, which read nothing from shared memory but their own counters and
-/// lengths. (What glibc keeps there aborts or hangs the process when it makes no sense: semaphores,
-/// and the condition variables of villas-queue, around which villas_test scribbles.)
+/// The rings that lie under a name, which read nothing from shared memory but their own counters
+/// and lengths. (What glibc keeps there aborts or hangs the process when it makes no sense:
+/// semaphores, and the condition variables of villas-queue, around which villas_test scribbles.)
 class HostileRing : public testing::TestWithParam<Entry> {};
 INSTANTIATE_TEST_SUITE_P(Catalog, HostileRing, testing::ValuesIn(catalog_where([](const Entry& e) {
                              return e.facts.family == "rings" &&

@@ -111,7 +111,8 @@ class Kill : public testing::TestWithParam<Entry> {
     }
 
     static void expect_nothing_left(pid_t victim) {
-        // A process of another test beside this one may sweep at the same time, and be killed at it.
+        // A process of another test beside this one may sweep at the same time, and be killed at
+        // it.
         const auto swept = [&] {
             sweep_leftovers();
             return objects_of(victim).empty();

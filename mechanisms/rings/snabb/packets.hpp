@@ -111,7 +111,7 @@ FreeList recovered(const PacketsOfLink& packets, End mine, const NumberSet& in_s
     FreeList list(packets.count());
     for (PacketNumber number = packets.count(); number >= 1; --number)
         if (in_slots[number] == 0 && packets.owner(number).load(std::memory_order::relaxed) ==
-                                     static_cast<std::uint32_t>(mine))
+                                         static_cast<std::uint32_t>(mine))
             list.free(number);
     return list;
 }
