@@ -283,6 +283,7 @@ TEST_F(HostileClient, IsNotWaitedForForEver) {
 TEST_F(HostileClient, CannotKeepOthersOutByConnectingOften) {
     serve([](Options& options) { options.step_timeout = std::chrono::milliseconds(200); });
     std::vector<Fd> silent;
+    silent.reserve(8);
     for (int i = 0; i < 8; ++i) silent.push_back(connect(sockets::UnixAddress(socket_)));
     for (int i = 0; i < 10; ++i) server->service();
     meet();

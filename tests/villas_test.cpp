@@ -779,7 +779,7 @@ TEST_F(Villas, RefusesAPlaceWhereNoSampleIs) {
     DirectionView mine = direction.view(1);
     const std::byte* first = mine.samples().address_of(0);
     for (const std::ptrdiff_t offset : {std::ptrdiff_t{-1}, std::ptrdiff_t{1}, std::ptrdiff_t{-128},
-                                        std::ptrdiff_t{4 * 128}, std::ptrdiff_t{1} << 40}) {
+                                        std::ptrdiff_t{4} * 128, std::ptrdiff_t{1} << 40}) {
         mine.queue().push(first + offset);
         EXPECT_THROW(pull(mine), Refused) << offset;
     }

@@ -21,7 +21,8 @@ class Direction {
     /// Moves a burst of each queue; returns whether anything moved.
     bool move() {
         bool any = false;
-        for (std::uint16_t queue = 0; queue < held_.size(); ++queue) {
+        const auto queues = static_cast<std::uint16_t>(held_.size());
+        for (std::uint16_t queue = 0; queue < queues; ++queue) {
             if (!held_[queue].empty()) {
                 if (!deliver(queue, held_[queue])) continue;
                 held_[queue].clear();

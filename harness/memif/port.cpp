@@ -45,7 +45,7 @@ void Port::service() {
 }
 
 std::string Port::reason() const {
-    if (const std::string why = interface_.last_disconnect(); !why.empty()) return why;
+    if (std::string why = interface_.last_disconnect(); !why.empty()) return why;
     return options_.role == memif::SocketRole::server
                ? fmt::format("nobody has connected to {}", socket())
                : fmt::format("nobody has accepted us at {}", socket());

@@ -64,9 +64,10 @@ class SpscRing {
     using Strategy = WaitStrategy<SystemAtomics>;
     using Indices = RingIndices<SystemAtomics, WaitStrategy>;
 
-    static_assert(sizeof(Indices) == 3 * cache_line_bytes && alignof(Indices) == cache_line_bytes &&
-                      sizeof(Indices) <= 4096 && std::is_trivially_destructible_v<Indices>,
-                  "the first page of the object; the two rings follow");
+    static_assert(alignof(Indices) == cache_line_bytes &&
+                  std::is_trivially_destructible_v<Indices>);
+    static_assert(sizeof(Indices) == 3 * cache_line_bytes,
+                  "in the first page of the object; the two rings follow");
     static_assert(offsetof(Indices, line) + sizeof(Indices::line) == cache_line_bytes,
                   "one line: both directions' publications, and a short message");
     static_assert(offsetof(Indices, back_to_initiator) == cache_line_bytes &&

@@ -37,21 +37,21 @@ class AdaptiveSleep {
 
     static void wait_until(Bell&, auto&& ready, auto&& glance) {
         for (int looks = 1; !ready(std::memory_order::acquire); ++looks) {
-            nap_us_ = std::min(nap_us_ + 1, nap_us_max);
-            const timespec nap{0, nap_us_ * 1000L};
+            threads_nap_us = std::min(threads_nap_us + 1, nap_us_max);
+            const timespec nap{0, threads_nap_us * 1000L};
             ::nanosleep(&nap, nullptr);  // cut short by a signal, it is a shorter nap
             if (looks % naps_between_glances == 0) glance();
         }
-        nap_us_ /= 2;
+        threads_nap_us /= 2;
     }
     static void ring(Bell&) {}
 
     /// How long this thread slept last, for a person and for tests.
-    static int nap_us() { return nap_us_; }
+    static int nap_us() { return threads_nap_us; }
 
   private:
     // Of a thread, as it is of an engine: what was busy a moment ago is likely to be so again.
-    static constinit inline thread_local int nap_us_ = 0;
+    static constinit inline thread_local int threads_nap_us = 0;
 };
 
 }  // namespace ipclab

@@ -39,7 +39,7 @@ Connection::Connection(const ClientHandshake::Terms& terms, std::uint16_t buffer
         new (regions_.front().start + ring.offset) RingHeader<SystemAtomics>;
         messages_.push_back(
             {encoded(AddRing{.flags = s2m ? AddRing::flag_s2m : std::uint16_t{0},
-                             .index = static_cast<std::uint16_t>(i % terms.queues),
+                             .index = static_cast<std::uint16_t>(s2m ? i : i - terms.queues),
                              .region = 0,
                              .offset = ring.offset,
                              .log2_ring_size = static_cast<std::uint8_t>(ring.log2_ring_size)}),
