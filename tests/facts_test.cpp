@@ -357,17 +357,37 @@ bool may_meet_at_a_mutex(std::string_view name) {
            name == "boost-shm";
 }
 
-/// As the slope between N and 2 N messages: what starting and ending costs drops out.
-void expect_calls(const Entry& entry, bool awake, int messages, double sent, double received) {
+/// By how much the calls grow with each message between N and 2 N: what starting and ending costs
+/// drops out.
+struct CallsPerMessage {
+    double by_sender;
+    double by_receiver;
+    std::string listing;
+};
+CallsPerMessage calls_per_message(const Entry& entry, bool awake, int messages) {
     const auto once = count_system_calls(entry, awake, messages);
     const auto twice = count_system_calls(entry, awake, 2 * messages);
     const double n = messages;
+    return {(twice.by_sender - once.by_sender) / n, (twice.by_receiver - once.by_receiver) / n,
+            twice.listing};
+}
+
+void expect_calls(const Entry& entry, bool awake, int messages, double sent, double received) {
     const double chance = !awake && may_meet_at_a_mutex(entry.facts.name) ? 1 : 0;
-    const auto as_told = [&](double told) {
-        return testing::AllOf(testing::Ge(told - 0.1), testing::Le(told + chance + 0.1));
+    const auto is_as_told = [&](double counted, double told) {
+        return counted >= told - 0.1 && counted <= told + chance + 0.1;
     };
-    EXPECT_THAT((twice.by_sender - once.by_sender) / n, as_told(sent)) << twice.listing;
-    EXPECT_THAT((twice.by_receiver - once.by_receiver) / n, as_told(received)) << twice.listing;
+    // A machine with much else to do keeps the sender from its turn until the receiver's wait has
+    // run out. A mechanism that makes other calls than it tells makes them each time.
+    CallsPerMessage counted{};
+    for (int attempt = 0; attempt < 4; ++attempt) {
+        counted = calls_per_message(entry, awake, messages);
+        if (is_as_told(counted.by_sender, sent) && is_as_told(counted.by_receiver, received))
+            return;
+    }
+    ADD_FAILURE() << "by the sender " << counted.by_sender << ", told " << sent
+                  << "; by the receiver " << counted.by_receiver << ", told " << received << '\n'
+                  << counted.listing;
 }
 
 TEST_P(FactsOf, SystemCallsAreAsToldWhileThePeerIsAwake) {
