@@ -17,6 +17,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <csignal>
 #include <deque>
 #include <fmt/format.h>
 #include <future>
@@ -107,9 +108,11 @@ void stay(AnyEndpoint& /*endpoint*/, Side /*mine*/) {
 }
 constexpr Job idle{"idle", stay};
 
-constexpr Job fill_and_idle{"fill-and-idle", [](AnyEndpoint& endpoint, Side mine) {
+/// Says as much as finds room unread, and stops: that it sleeps would not tell that it has said
+/// all.
+constexpr Job fill_and_stop{"fill-and-stop", [](AnyEndpoint& endpoint, Side mine) {
                                 fill(endpoint, mine);
-                                stay(endpoint, mine);
+                                must(::raise(SIGSTOP), "raise");
                             }};
 
 constexpr std::size_t small = 64;
@@ -285,7 +288,7 @@ TEST_P(Conformance, CarriesManyMessagesOfRandomSizes) { expect_both_sides_do(ran
 
 TEST_P(Conformance, RefusesABufferThatIsTooSmall) {
     for_each_peer(GetParam(), [](Peer kind) {
-        Conversation talk(GetParam(), kind, fill_and_idle);
+        Conversation talk(GetParam(), kind, fill_and_stop);
         const auto endpoint = talk.attach();
         std::vector<std::byte> buffer(endpoint->largest_message() - 1);
         EXPECT_EQ(outcome_of([&] { endpoint->receive(buffer); }), Outcome::refused);
@@ -358,10 +361,11 @@ TEST_P(Conformance, IsToldWhenThePeerIsKilledWhileItSpeaks) {
 TEST_P(Conformance, ReadsWhatAPeerSaidBeforeItWasKilled) {
     if (const auto why = why_perhaps_not_told()) GTEST_SKIP() << *why;
     for_each_peer(GetParam(), [](Peer kind) {
-        Conversation talk(GetParam(), kind, fill_and_idle);
+        Conversation talk(GetParam(), kind, fill_and_stop);
         const auto endpoint = talk.attach();
         talk.wait_until_peer_attached();
-        wait_until([&] { return Process::state_of(talk.peer().pid()) == 'S'; }, "an idle peer");
+        wait_until([&] { return Process::state_of(talk.peer().pid()) == 'T'; },
+                   "a peer that has said all");
         talk.peer().kill();
         const auto hear_all = [&] {
             for (Listener listener(*endpoint); listener.heard() < endpoint->largest_messages();)
@@ -639,7 +643,7 @@ int main(int argc, char** argv) {
     if (argc == 3 && arguments[1] == "--create") return create_and_stay(entry_of(arguments[2]));
     if (const auto status =
             run_as_peer(arguments, {all_sizes, both_ways_at_once, random_sizes, fill_and_leave,
-                                    idle, fill_and_idle, speak_for_ever, listen_for_ever}))
+                                    idle, fill_and_stop, speak_for_ever, listen_for_ever}))
         return *status;
     testing::InitGoogleMock(&argc, argv);
     withdraw_from_the_neighbours();
