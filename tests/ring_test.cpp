@@ -53,9 +53,12 @@ class Ring {
     }
     /// Moves both sides on.
     void advance(std::size_t bytes) {
-        send(bytes - sizeof(ring_record::Length), 0);
-        take();
-        release();
+        for (std::size_t step = 0; bytes != 0; bytes -= step) {
+            step = std::min<std::size_t>(bytes, 512);
+            send(step - sizeof(ring_record::Length), 0);
+            take();
+            release();
+        }
     }
 
     // What a peer can do behind the back of ours.
@@ -106,7 +109,7 @@ TEST_P(RingFrom, CarriesTheLargestMessageAnywhereInTheRing) {
         ring.send(ring_record::payload_max(capacity), message);
         EXPECT_THROW(ring.loan(0), WouldWait);
         ring.expect(ring_record::payload_max(capacity), message);
-        ring.advance(512 + 8);
+        ring.advance(504 + 8);
     }
 }
 
@@ -125,7 +128,7 @@ TEST(Ring, RefusesAMessageThatItCouldNeverHold) {
             ADD_FAILURE() << n << " bytes were lent";
         } catch (const Refused& refused) {
             EXPECT_EQ(refused.error(), EMSGSIZE);
-            EXPECT_THAT(refused.what(), HasSubstr("4088 bytes"));
+            EXPECT_THAT(refused.what(), HasSubstr("4032 bytes"));
         }
     }
     ring.send(1, 1);
@@ -153,7 +156,7 @@ TEST(Ring, CarriesAnEmptyMessage) {
 
 TEST(Ring, LendsTheSamePlaceAgainUntilItIsPublished) {
     Ring ring;
-    const Bytes first = ring.loan(1000);
+    const Bytes first = ring.loan(500);
     std::fill(first.begin(), first.end(), std::byte{1});
     EXPECT_EQ(ring.loan(10).data(), first.data());
     ring.send(10, 2);
@@ -170,6 +173,36 @@ TEST(Ring, GivesBackWhatWasLentButNotPublished) {
     ring.send(4000, 1);
     ring.expect(0, 0);
     ring.expect(4000, 1);
+}
+
+TEST(Ring, BeginsALongMessageOnALineOfItsOwn) {
+    Ring ring;
+    for (std::size_t n = 1; n < 100; n += 7) {
+        ring.advance(8 + n / 8 * 8);
+        for (const std::size_t length : {std::size_t{512}, 1000 + n}) {
+            const Bytes room = ring.loan(length);
+            EXPECT_EQ(reinterpret_cast<std::uintptr_t>(room.data()) % cache_line_bytes, 0U);
+            ring.send(length, 1);
+            EXPECT_EQ(reinterpret_cast<std::uintptr_t>(ring.take().data()) % cache_line_bytes, 0U);
+            ring.expect(length, 1);
+        }
+    }
+}
+
+TEST(Ring, KeepsTheFirstBytesWhereLessIsPublishedThanWasLent) {
+    for (const std::size_t lent : {100, 511, 512, 600, 4032})
+        for (const std::size_t published : {0, 1, 100, 511, 512, 600, 4032}) {
+            if (published > lent) continue;
+            Ring ring;
+            ring.advance(24);
+            const Bytes room = ring.loan(lent);
+            std::fill(room.begin(), room.end(), std::byte{9});
+            std::fill_n(room.begin(), published, std::byte{1});
+            ring.publish(published);
+            ring.expect(published, 1);
+            ring.send(8, 2);
+            ring.expect(8, 2);
+        }
 }
 
 TEST(Ring, ShowsTheSameMessageUntilItIsReleased) {
@@ -212,6 +245,57 @@ TEST(Batches, AreHandedOverByWhoFindsNoRoom) {
     EXPECT_THROW(ring.take(), WouldWait);
     EXPECT_THROW(ring.loan(0), WouldWait);
     for (int message = 0; message < 8; ++message) ring.expect(504, message);
+}
+
+TEST_P(RingFrom, CarriesRunsOfMessagesOfOneSizeAndOfOthersBetweenThem) {
+    Ring ring(GetParam(), {.publish_bytes = 512});
+    int sent = 0;
+    int received = 0;
+    const auto size_of = [](int message) -> std::size_t {
+        return message % 100 < 60 ? 24 : message % 100 < 80 ? 0 : message % 100 == 90 ? 700 : 40;
+    };
+    while (sent < 3000) {
+        for (int burst = 0; burst < sent % 23; ++burst, ++sent) {
+            ring.send(size_of(sent), sent);
+            if (sent % 17 == 0) ring.flush();
+        }
+        ring.flush();
+        ++sent;
+        ring.send(size_of(sent - 1), sent - 1);
+        ring.flush();
+        for (; received < sent; ++received) ring.expect(size_of(received), received);
+        EXPECT_THROW(ring.take(), WouldWait);
+    }
+}
+
+TEST(Runs, EndAtAFlushEvenWithAMessageLent) {
+    Ring ring(0, {.publish_bytes = 512});
+    for (int message = 0; message < 3; ++message) ring.send(24, message);
+    const Bytes room = ring.loan(24);
+    std::fill(room.begin(), room.end(), std::byte{3});
+    ring.flush();
+    ring.publish(24);
+    ring.flush();
+    for (int message = 0; message < 4; ++message) ring.expect(24, message);
+}
+
+TEST(Runs, EndWhereTheRoomDoes) {
+    Ring ring(0, {.publish_bytes = capacity});
+    for (int lap = 0; lap < 5; ++lap) {
+        for (int message = 0; message < 128; ++message) ring.send(24, message);
+        EXPECT_THROW(ring.loan(24), WouldWait);
+        for (int message = 0; message < 128; ++message) ring.expect(24, message);
+    }
+}
+
+TEST(Runs, EndWithAMessageOfWhichOnlyAPartIsPublished) {
+    Ring ring(0, {.publish_bytes = 512});
+    for (int message = 0; message < 3; ++message) ring.send(24, message);
+    const Bytes room = ring.loan(600);
+    std::fill(room.begin(), room.end(), std::byte{3});
+    ring.publish(24);
+    ring.flush();
+    for (int message = 0; message < 4; ++message) ring.expect(24, message);
 }
 
 /// Two processes' ends, in one.
@@ -307,6 +391,27 @@ TEST_P(LyingRing, RefusesALengthBeyondWhatWasPublished) {
         Ring ring(GetParam());
         ring.write_length(GetParam() % capacity, length);
         ring.claim_published(GetParam() + published);
+        EXPECT_THROW(ring.take(), Refused) << length;
+        EXPECT_THROW(ring.take(), Refused) << length << ", and again";
+    }
+}
+
+TEST(Ring, RefusesALongMessageThatOnlyFitsWithoutItsGap) {
+    Ring ring;
+    ring.write_length(0, 592);
+    ring.claim_published(600);
+    EXPECT_THROW(ring.take(), Refused);
+}
+
+TEST_P(LyingRing, RefusesALengthBeyondWhatWasPublishedAfterAForeseenOne) {
+    for (const ring_record::Length length :
+         {ring_record::Length{57}, ring_record::Length{SIZE_MAX}, ring_record::on_the_line + 49}) {
+        Ring ring(GetParam(), {.publish_bytes = 512});
+        for (int message = 0; message < 4; ++message) ring.send(24, message);
+        ring.flush();
+        ring.expect(24, 0);
+        ring.expect(24, 1);
+        ring.write_length((GetParam() + 64) % capacity, length);
         EXPECT_THROW(ring.take(), Refused) << length;
         EXPECT_THROW(ring.take(), Refused) << length << ", and again";
     }

@@ -2,8 +2,9 @@
 // of variable length lie. When they are handed over is told in ring_indices.hpp.
 //
 // In the ring: each message is its length, its payload, and padding to the next multiple of 8. The
-// ring is mapped twice in a row. A message that runs over the end runs on into the second copy, and
-// is contiguous without a gap, a marker or a case of its own.
+// payload of a long message begins on a line of its own, or each of the wide stores that fill it
+// would touch two lines. The ring is mapped twice in a row. A message that runs over the end runs
+// on into the second copy, and is contiguous without a gap, a marker or a case of its own.
 //
 // On the line: a message of up to 48 bytes in a conversation. Its payload goes onto the very line
 // that it is published on, its length into the word that publishes it, so a single line carries
@@ -31,17 +32,25 @@ namespace ipclab {
 
 namespace ring_record {
 using Length = std::uint64_t;
-constexpr std::size_t bytes(std::size_t payload) {
-    return sizeof(Length) + round_up(payload, sizeof(Length));
+/// From here on, a payload begins on a line of its own.
+constexpr std::size_t long_bytes = 512;
+constexpr std::size_t payload_max(std::size_t capacity) { return capacity - cache_line_bytes; }
+
+/// From the beginning of a record, at `position`, to its payload.
+constexpr std::size_t offset(std::uint64_t position, std::size_t payload) {
+    return payload < long_bytes ? sizeof(Length) : cache_line_bytes - position % cache_line_bytes;
 }
-constexpr std::size_t payload_max(std::size_t capacity) { return capacity - sizeof(Length); }
+constexpr std::size_t bytes(std::size_t offset, std::size_t payload) {
+    return offset + round_up(payload, sizeof(Length));
+}
+constexpr std::size_t short_bytes(std::size_t payload) { return bytes(sizeof(Length), payload); }
+constexpr std::size_t bytes_max(std::size_t payload) { return bytes(cache_line_bytes, payload); }
 
 /// Of a message on the line: what stands in the ring in its place, with the length in its lower
-/// half
-/// ("line", and more than any ring holds).
+/// half ("line", and more than any ring holds).
 constexpr Length on_the_line = Length{0x6C696E65} << 32;
 constexpr bool is_on_the_line(Length length) { return length >> 32 == on_the_line >> 32; }
-constexpr std::size_t bytes_on_the_line = bytes(0);
+constexpr std::size_t bytes_on_the_line = short_bytes(0);
 /// In the word that publishes it: 0 where the latest message lies in the ring.
 constexpr std::uint64_t tag_of(std::size_t payload) { return payload + 1; }
 }  // namespace ring_record
@@ -100,52 +109,75 @@ class RingSender {
           capacity_(capacity),
           tuning_(tuning) {}
 
-    Bytes loan(std::size_t n, auto&& begin_wait) {
-        on_line_ = n <= Indices::line_bytes && may_use_line();
-        if (on_line_) {
-            producer_.reserve(ring_record::bytes_on_the_line, begin_wait);
-            return {line_, n};
-        }
-        if (n > ring_record::payload_max(capacity_)) refuse_size();
-        if (unwritten_ != nullptr) write_what_lies_on_the_line();
-        record_ = place(producer_.reserve(ring_record::bytes(n), begin_wait));
-        if (n >= StoresByDistance::worth_it_bytes)
-            choose_stores();
-        else
-            stores_ = tuning_.stores.value_or(Stores::plain);
-        return {record_ + sizeof(ring_record::Length), n};
+    Bytes loan(std::size_t n, auto begin_wait) {
+        if (n < ring_record::long_bytes && producer_.is_within_run(ring_record::short_bytes(n)))
+            return {next_record() + sizeof(ring_record::Length), n};
+        return loan_outside_of_runs(n, begin_wait);
     }
-    [[nodiscard]] Stores stores() const { return on_line_ ? Stores::plain : stores_; }
+    [[nodiscard]] Stores stores() const { return stores_; }
 
     void publish(std::size_t n) {
-        if (on_line_) return publish_on_line(n);
-        const ring_record::Length length = n;
-        std::memcpy(record_, &length, sizeof length);
-        if (stores_ == Stores::non_temporal) Atomics::order_non_temporal_stores();
-        if (producer_.held_back_bytes() == 0) held_back_messages_ = 0;
-        producer_.append(ring_record::bytes(n));
-        ++held_back_messages_;
-        if (tuning_.batch_messages != 0 ? held_back_messages_ >= tuning_.batch_messages
-                                        : producer_.held_back_bytes() >= tuning_.publish_bytes)
-            producer_.hand_over();
+        if (!producer_.is_within_run(ring_record::short_bytes(n)))
+            return publish_outside_of_runs(n);
+        write_length(next_record(), n);
+        producer_.append_within_run(ring_record::short_bytes(n));
     }
     void flush() {
         if (producer_.held_back_bytes() != 0) producer_.hand_over();
     }
     [[nodiscard]] std::size_t publish_every(std::size_t message_bytes) const {
         if (tuning_.batch_messages != 0) return tuning_.batch_messages;
-        const std::size_t record = ring_record::bytes(message_bytes);
+        const std::size_t record = message_bytes < ring_record::long_bytes
+                                       ? ring_record::short_bytes(message_bytes)
+                                       : ring_record::bytes_max(message_bytes);
         return std::max<std::size_t>(1, (tuning_.publish_bytes + record - 1) / record);
     }
 
   private:
+    [[gnu::noinline]] Bytes loan_outside_of_runs(std::size_t n, auto begin_wait) {
+        producer_.end_run();
+        on_line_ = n <= Indices::line_bytes && may_use_line();
+        if (on_line_) {
+            producer_.reserve(ring_record::bytes_on_the_line, begin_wait);
+            stores_ = Stores::plain;
+            return {line_, n};
+        }
+        if (n > ring_record::payload_max(capacity_)) refuse_size();
+        if (unwritten_ != nullptr) write_what_lies_on_the_line();
+        offset_ = ring_record::offset(producer_.position(), n);
+        producer_.reserve(ring_record::bytes(offset_, n), begin_wait);
+        if (n >= StoresByDistance::worth_it_bytes)
+            choose_stores();
+        else
+            stores_ = tuning_.stores.value_or(Stores::plain);
+        return {next_record() + offset_, n};
+    }
+    [[gnu::noinline]] void publish_outside_of_runs(std::size_t n) {
+        if (on_line_) return publish_on_line(n);
+        std::byte* record = next_record();
+        const std::size_t offset = ring_record::offset(producer_.position(), n);
+        if (offset != offset_) [[unlikely]]  // less than was lent, and no longer a long message
+            std::memmove(record + offset, record + offset_, n);
+        write_length(record, n);
+        if (stores_ == Stores::non_temporal) Atomics::order_non_temporal_stores();
+        stores_ = Stores::plain;
+        offset_ = sizeof(ring_record::Length);
+        if (producer_.held_back_bytes() == 0) held_back_messages_ = 0;
+        producer_.append(ring_record::bytes(offset, n));
+        ++held_back_messages_;
+        if (tuning_.batch_messages != 0 ? held_back_messages_ >= tuning_.batch_messages
+                                        : producer_.held_back_bytes() >= tuning_.publish_bytes)
+            producer_.hand_over();
+        else if (tuning_.batch_messages == 0 && tuning_.stores != Stores::non_temporal)
+            producer_.begin_run(tuning_.publish_bytes);
+    }
     [[nodiscard]] bool may_use_line() const {
         return tuning_.batch_messages <= 1 && producer_.held_back_bytes() == 0 &&
                turn_.load(std::memory_order::acquire) != 0;
     }
     void publish_on_line(std::size_t n) {
         turn_.store(0, std::memory_order::relaxed);  // the peer gives it back
-        unwritten_ = place(producer_.position());
+        unwritten_ = next_record();
         unwritten_length_ = n;
         producer_.append(ring_record::bytes_on_the_line);
         producer_.hand_over(ring_record::tag_of(n));
@@ -158,8 +190,7 @@ class RingSender {
                       EMSGSIZE);
     }
     [[gnu::noinline]] void write_what_lies_on_the_line() {
-        const ring_record::Length length = ring_record::on_the_line | unwritten_length_;
-        std::memcpy(unwritten_, &length, sizeof length);
+        write_length(unwritten_, ring_record::on_the_line | unwritten_length_);
         unwritten_ = nullptr;
     }
     [[gnu::noinline]] void choose_stores() {
@@ -169,8 +200,11 @@ class RingSender {
         }
         stores_ = tuning_.stores.value_or(distance_.far() ? Stores::non_temporal : Stores::plain);
     }
-    [[nodiscard]] std::byte* place(std::uint64_t position) const {
-        return ring_ + (position & (capacity_ - 1));
+    [[nodiscard]] std::byte* next_record() const {
+        return ring_ + (producer_.position() & (capacity_ - 1));
+    }
+    static void write_length(std::byte* record, ring_record::Length length) {
+        std::memcpy(record, &length, sizeof length);
     }
 
     RingProducer<Atomics, WaitStrategy> producer_;
@@ -179,9 +213,10 @@ class RingSender {
     std::byte* ring_;
     std::size_t capacity_;
     RingTuning tuning_;
-    std::byte* record_ = nullptr;
     std::size_t held_back_messages_ = 0;
+    // Of the message that is lent:
     bool on_line_ = false;
+    std::size_t offset_ = sizeof(ring_record::Length);
     Stores stores_ = Stores::plain;
     std::byte* unwritten_ = nullptr;  // where the latest message on the line is missing in the ring
     std::size_t unwritten_length_ = 0;
@@ -202,23 +237,17 @@ class RingReceiver {
           ring_(ring),
           capacity_(capacity) {}
 
-    View take(auto&& begin_wait) {
-        const std::uint64_t position = consumer_.await(begin_wait);
-        const std::uint64_t unread = consumer_.unread_bytes();
-        if (consumer_.tag() != 0 && unread == ring_record::bytes_on_the_line)
-            return take_from_line(consumer_.tag() - 1);
-        const std::byte* record = ring_ + (position & (capacity_ - 1));
-        // The one look at what the peer wrote. Volatile, or the compiler may fetch it again after
-        // the check, and the peer have changed it.
-        const auto length = *reinterpret_cast<const volatile ring_record::Length*>(record);
-        // A record must lie within what the peer has published: eight bytes at least.
-        if (length > unread - sizeof length) {
-            if (!ring_record::is_on_the_line(length)) refuse();
-            return take_from_line(length - ring_record::on_the_line);
+    View take(auto begin_wait) {
+        // Where the next record begins follows from the length of this one, so one message would
+        // have to wait for the other's length to arrive from the cache. But most messages of a
+        // stream are as long as the last one. The processor predicts that this comparison will say
+        // so, and goes on: short messages are three times as fast for it.
+        if (foreseen_bytes_ < consumer_.unread_bytes()) {
+            const std::byte* record = next_record();
+            if (length_of(record) == length_) [[likely]]
+                return {record + sizeof(ring_record::Length), length_};
         }
-        on_line_ = false;
-        taken_ = ring_record::bytes(length);
-        return {record + sizeof length, length};
+        return take_unforeseen(begin_wait);
     }
     void release() {
         // First, so that the sender finds it when it answers.
@@ -228,9 +257,40 @@ class RingReceiver {
     }
 
   private:
+    [[gnu::noinline]] View take_unforeseen(auto begin_wait) {
+        const std::uint64_t position = consumer_.await(begin_wait);
+        const std::uint64_t unread = consumer_.unread_bytes();
+        if (consumer_.tag() != 0 && unread == ring_record::bytes_on_the_line)
+            return take_from_line(consumer_.tag() - 1);
+        const std::byte* record = next_record();
+        const ring_record::Length length = length_of(record);
+        // A record must lie within what the peer has published: eight bytes at least.
+        if (length > unread - sizeof length) {
+            if (!ring_record::is_on_the_line(length)) refuse();
+            return take_from_line(length - ring_record::on_the_line);
+        }
+        const std::size_t offset = ring_record::offset(position, length);
+        if (offset > unread - length) refuse();
+        taken_ = ring_record::bytes(offset, length);
+        length_ = length;
+        foreseen_bytes_ = length < ring_record::long_bytes ? taken_ : nothing_foreseen;
+        if (unread < fetch_ahead_within_bytes)
+            fetch_ahead(record + taken_, std::min(unread - taken_, length));
+        return {record + offset, length};
+    }
+    /// Asks for the beginning of the message that follows, while the caller is busy with this one.
+    /// A reader close behind the writer takes each line out of the writer's L2, and waits for it;
+    /// the processor's own prefetcher shortens that, but begins anew in each page (messages of 4
+    /// KiB take a third longer without this). From further behind, the lines come from the L3 as
+    /// fast as they are read.
+    static void fetch_ahead(const std::byte* from, std::size_t bytes) {
+        const std::byte* end = from + std::min(bytes, fetch_ahead_bytes_max);
+        for (; from < end; from += cache_line_bytes) __builtin_prefetch(from);
+    }
     View take_from_line(std::uint64_t length) {
         if (length > Indices::line_bytes) refuse();
         on_line_ = true;
+        foreseen_bytes_ = nothing_foreseen;
         taken_ = ring_record::bytes_on_the_line;
         return {line_, length};
     }
@@ -238,12 +298,28 @@ class RingReceiver {
         throw Refused("take", "the peer has written a record that leaves the ring");
     }
 
+    [[nodiscard]] const std::byte* next_record() const {
+        return ring_ + (consumer_.position() & (capacity_ - 1));
+    }
+    /// The one look at what the peer wrote. Volatile, or the compiler may fetch it again after the
+    /// check, and the peer have changed it.
+    static ring_record::Length length_of(const std::byte* record) {
+        return *reinterpret_cast<const volatile ring_record::Length*>(record);
+    }
+
+    static constexpr std::size_t nothing_foreseen = SIZE_MAX;
+    static constexpr std::size_t fetch_ahead_bytes_max = 2048;
+    static constexpr std::size_t fetch_ahead_within_bytes = std::size_t{256} << 10;
+
     RingConsumer<Atomics, WaitStrategy> consumer_;
     const std::byte* line_;
     LineTurn<Atomics>& turn_;
     const std::byte* ring_;
     std::size_t capacity_;
     std::size_t taken_ = 0;
+    // Of the last message, if the next may be taken alike: what its record took, and its length.
+    std::size_t foreseen_bytes_ = nothing_foreseen;
+    ring_record::Length length_ = 0;
     bool on_line_ = false;
 };
 

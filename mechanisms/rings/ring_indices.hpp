@@ -1,13 +1,14 @@
 // The synchronisation of a ring in shared memory with one producer and one consumer, without a byte
 // of payload: what the two sides write, on which cache lines, and when.
 //
-// A ring's cost is not its instructions but the lines that travel between cores: some 25 to 50 ns
-// each time where they share an L3, 200 and more where they do not. Each decision here saves one.
+// What a ring costs is decided by the lines that travel between cores: some 25 to 50 ns each time
+// where they share an L3, 200 and more where they do not. Each decision here, but the last, saves
+// one.
 //
 //   Where the indices live. `published`, how far the producer has handed over, and `released`, how
 //   far the consumer has given back, are each written by one side, so a message crosses by a
 //   release store that an acquire load sees; no operation has to be a locked one (Lamport 1977).
-//   They lie on different lines, or each release would take away the line that is published on.
+//   They lie far enough apart that a release does not take away the line that is published on.
 //
 //   Where their copies live. Each side keeps its own position, and the last value that it saw of
 //   the other's index, in private memory. A producer with room left never touches the consumer's
@@ -28,10 +29,16 @@
 //   conversation the side that has just been handed this line has it in its own L1 already, and
 //   answers on it: one line to and fro, and no other, is the least that a round trip can cost.
 //   In a stream one way, only one side writes it.
+//
+//   What then is left is code: a message of eight bytes has time for some twenty instructions on
+//   each side. So a producer works out now and then how far it can go with nothing to decide (a
+//   run), and a consumer takes a message to be as long as the last one until it finds otherwise
+//   (byte_ring.hpp).
 #pragma once
 
 #include "mechanisms/mechanism.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -39,6 +46,10 @@
 namespace ipclab {
 
 constexpr std::size_t cache_line_bytes = 64;
+/// Who fetches a line may be given its neighbour too: processors fetch pairs (Intel 64 and IA-32
+/// Optimization Reference Manual, "spatial prefetcher"; AMD's do likewise). What must not travel
+/// together lies this far apart.
+constexpr std::size_t line_pair_bytes = 2 * cache_line_bytes;
 
 /// A word of `published`: the position, in bytes since the beginning of time, shifted by three, and
 /// six low bits free for a tag, since positions are multiples of eight. It wraps at 2^64.
@@ -61,7 +72,7 @@ struct RingIndices {
     using Index = typename Atomics::template Atomic<std::uint64_t>;
 
     /// What the consumer of a direction writes, and the producer looks at when it has to.
-    struct alignas(cache_line_bytes) Back {
+    struct alignas(line_pair_bytes) Back {
         explicit Back(std::uint64_t start) : released(start) {}
         Index released;
         typename Strategy::Bell message_came;  // the consumer arms it
@@ -69,7 +80,7 @@ struct RingIndices {
     };
     static constexpr std::size_t line_bytes = cache_line_bytes - 2 * sizeof(std::uint64_t);
 
-    alignas(cache_line_bytes) Index published_by_initiator;
+    alignas(line_pair_bytes) Index published_by_initiator;
     Index published_by_responder;
     std::byte line[line_bytes];
     Back back_to_initiator;
@@ -108,7 +119,7 @@ class RingProducer {
 
     /// Waits until `bytes` are free and returns the position where they begin. `begin_wait` returns
     /// what has a glance(); it is called only if need be.
-    std::uint64_t reserve(std::uint64_t bytes, auto&& begin_wait) {
+    std::uint64_t reserve(std::uint64_t bytes, auto begin_wait) {
         if (room_end_ - position_ < bytes) [[unlikely]]
             wait_for_room(bytes, begin_wait);
         return position_;
@@ -118,7 +129,22 @@ class RingProducer {
     void append(std::uint64_t bytes) { position_ += bytes; }
     [[nodiscard]] std::uint64_t held_back_bytes() const { return position_ - handed_over_; }
 
+    /// Within a run there is nothing to decide: there is room, and what is appended is held back. A
+    /// stream of short messages is made of such runs.
+    [[nodiscard]] bool is_within_run(std::uint64_t bytes) const { return bytes < run_bytes_; }
+    void append_within_run(std::uint64_t bytes) {
+        position_ += bytes;
+        run_bytes_ -= bytes;
+    }
+    /// Until `held_back_bytes_max` are held back.
+    void begin_run(std::uint64_t held_back_bytes_max) {
+        const std::uint64_t more = held_back_bytes_max - held_back_bytes();
+        run_bytes_ = std::min(more, room_end_ - position_);
+    }
+    void end_run() { run_bytes_ = 0; }
+
     void hand_over(std::uint64_t tag = 0) {
+        end_run();
         handed_over_ = position_;
         published_.store(published_word::of(position_, tag), Strategy::store_before_ring);
         Strategy::ring(back_.message_came);
@@ -131,7 +157,7 @@ class RingProducer {
     [[nodiscard]] std::uint32_t fetches() const { return fetches_; }
 
   private:
-    [[gnu::noinline]] void wait_for_room(std::uint64_t bytes, auto& begin_wait) {
+    [[gnu::noinline]] void wait_for_room(std::uint64_t bytes, auto begin_wait) {
         // A consumer that knows of nothing gives nothing back.
         if (held_back_bytes() != 0) hand_over();
         if (look(bytes, std::memory_order::acquire)) return;
@@ -162,6 +188,7 @@ class RingProducer {
     std::uint64_t handed_over_;
     std::uint64_t released_seen_;
     std::uint64_t room_end_;
+    std::uint64_t run_bytes_ = 0;
     std::int64_t fetch_ns_ = 0;
     std::uint32_t fetches_ = 0;
 };
@@ -184,11 +211,12 @@ class RingConsumer {
 
     /// Waits until there is something unread and returns the position where it begins. `begin_wait`
     /// as of RingProducer::reserve.
-    std::uint64_t await(auto&& begin_wait) {
+    std::uint64_t await(auto begin_wait) {
         if (unread_bytes() == 0 && !look(std::memory_order::acquire)) [[unlikely]]
             wait_for_message(begin_wait);
         return position_;
     }
+    [[nodiscard]] std::uint64_t position() const { return position_; }
     /// As far as this side has looked.
     [[nodiscard]] std::uint64_t unread_bytes() const { return end_ - position_; }
     /// The tag of the latest publication that it has seen.
@@ -202,7 +230,7 @@ class RingConsumer {
     }
 
   private:
-    [[gnu::noinline]] void wait_for_message(auto& begin_wait) {
+    [[gnu::noinline]] void wait_for_message(auto begin_wait) {
         if (position_ != given_back_) give_back();
         auto&& wait = begin_wait();
         Strategy::wait_until(

@@ -43,19 +43,19 @@ namespace ipclab {
 /// What a ring is good at. `publish_bytes`: of its capacity, how many are handed over at once.
 struct AllRound {
     static constexpr std::size_t capacity_bytes = std::size_t{4} << 20;
-    static constexpr std::string_view capacity = "4 MiB - 8 B";
+    static constexpr std::string_view capacity = "4 MiB - 64 B";
     static constexpr std::size_t publish_bytes(std::size_t capacity) {
         return std::min(std::size_t{16} << 10, capacity / 4);
     }
 };
 struct Latency {
     static constexpr std::size_t capacity_bytes = 4096;
-    static constexpr std::string_view capacity = "4 KiB - 8 B";
+    static constexpr std::string_view capacity = "4 KiB - 64 B";
     static constexpr std::size_t publish_bytes(std::size_t /*capacity*/) { return 0; }
 };
 struct Bulk {
     static constexpr std::size_t capacity_bytes = std::size_t{8} << 20;
-    static constexpr std::string_view capacity = "8 MiB - 8 B";
+    static constexpr std::string_view capacity = "8 MiB - 64 B";
     static constexpr std::size_t publish_bytes(std::size_t capacity) { return capacity / 2; }
 };
 
@@ -64,15 +64,14 @@ class SpscRing {
     using Strategy = WaitStrategy<SystemAtomics>;
     using Indices = RingIndices<SystemAtomics, WaitStrategy>;
 
-    static_assert(alignof(Indices) == cache_line_bytes &&
-                  std::is_trivially_destructible_v<Indices>);
-    static_assert(sizeof(Indices) == 3 * cache_line_bytes,
+    static_assert(std::is_trivially_destructible_v<Indices>);
+    static_assert(sizeof(Indices) == 3 * line_pair_bytes,
                   "in the first page of the object; the two rings follow");
     static_assert(offsetof(Indices, line) + sizeof(Indices::line) == cache_line_bytes,
                   "one line: both directions' publications, and a short message");
-    static_assert(offsetof(Indices, back_to_initiator) == cache_line_bytes &&
-                      offsetof(Indices, back_to_responder) == 2 * cache_line_bytes,
-                  "lines of their own: a release would otherwise take the publications away");
+    static_assert(offsetof(Indices, back_to_initiator) == line_pair_bytes &&
+                      offsetof(Indices, back_to_responder) == 2 * line_pair_bytes,
+                  "far apart: a release would otherwise take the publications away");
 
   public:
     class Endpoint {
@@ -83,14 +82,18 @@ class SpscRing {
         Endpoint& operator=(const Endpoint&) = delete;
         ~Endpoint() { sender_.flush(); }
 
-        Bytes loan(std::size_t n) { return sender_.loan(n, when_it_waits("loan")); }
+        Bytes loan(std::size_t n) {
+            return sender_.loan(n, [this] { return begin_wait("loan"); });
+        }
         void publish(std::size_t n) { sender_.publish(n); }
         void flush() { sender_.flush(); }
         [[nodiscard]] Stores stores() const { return sender_.stores(); }
         [[nodiscard]] std::size_t publish_every(std::size_t message_bytes) const {
             return sender_.publish_every(message_bytes);
         }
-        View take() { return receiver_.take(when_it_waits("take")); }
+        View take() {
+            return receiver_.take([this] { return begin_wait("take"); });
+        }
         void release() { receiver_.release(); }
 
         [[nodiscard]] std::size_t message_bytes_max() const {
@@ -102,9 +105,7 @@ class SpscRing {
 
       private:
         /// To make a Wait ready costs as much as a short message: not before it is needed.
-        auto when_it_waits(std::string_view what) {
-            return [this, what] { return Wait(what, timeout_, &peer_); };
-        }
+        [[nodiscard]] Wait begin_wait(std::string_view what) { return {what, timeout_, &peer_}; }
 
         Endpoint(Fd object, const std::string& name, Side mine, const Needs& needs)
             : capacity_(capacity_of(object)),
@@ -144,11 +145,11 @@ class SpscRing {
     static SpscRing create(const Needs& needs) {
         SpscRing made(needs, {object_name(needs.address.name, "spsc-ring")});
         const std::size_t asked = needs.capacity_bytes > 0
-                                      ? ring_record::bytes(needs.capacity_bytes)
+                                      ? ring_record::bytes_max(needs.capacity_bytes)
                                       : Purpose::capacity_bytes;
         // Two of the largest messages: one to be read while the next is written.
         const std::size_t capacity = std::bit_ceil(
-            std::max({asked, 2 * ring_record::bytes(needs.message_bytes_max), page_bytes()}));
+            std::max({asked, 2 * ring_record::bytes_max(needs.message_bytes_max), page_bytes()}));
         made.presence_ = Presence::create(made.where_.name);
         made.object_ = NamedObject(ObjectKind::posix_shm, made.where_.name);
         const Fd object = create_shm_object(made.where_.name, page_bytes() + 2 * capacity);
@@ -181,7 +182,7 @@ class SpscRing {
         .connects = Connects::any_process,
         .guard = Guard::mode_0600,
         .lifetime = Lifetime::kernel,
-        .message_bytes_max = "the ring less 8 B",
+        .message_bytes_max = "the ring less 64 B",
         .capacity = Purpose::capacity,
         .priorities = false,
         .senders = 1,
