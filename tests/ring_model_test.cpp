@@ -102,13 +102,55 @@ struct Dialogue : rl::test_suite<Dialogue<WaitStrategy>, 2> {
     }
 };
 
+/// Who receives and who sends may be two threads of a process: the one that has read what lies on
+/// the line gives it to the other, who may then write there.
+struct Turn : rl::test_suite<Turn, 3> {
+    static constexpr std::size_t capacity = 1024;
+    static constexpr std::size_t message_bytes = 8;
+
+    std::unique_ptr<RingIndices<ModelAtomics, Spin>> indices =
+        std::make_unique<RingIndices<ModelAtomics, Spin>>();
+    LineTurn<ModelAtomics> of_the_asker{1};
+    LineTurn<ModelAtomics> of_the_answerer{0};
+    std::array<std::byte, 2 * capacity> questions{};
+    std::array<std::byte, 2 * capacity> answers{};
+    rl::var<unsigned> line;
+
+    void thread(unsigned index) {
+        if (index == 0) {
+            RingSender<ModelAtomics, Spin> asker(*indices, Side::initiator, of_the_asker,
+                                                 questions.data(), capacity, {});
+            RL_ASSERT(say(asker, 1));
+        } else if (index == 1) {
+            RingReceiver<ModelAtomics, Spin> listener(*indices, Side::initiator, of_the_answerer,
+                                                      questions.data(), capacity);
+            RL_ASSERT(listener.take(begin_wait).data() == indices->line);
+            RL_ASSERT(line($) == 1);
+            listener.release();
+        } else {
+            RingSender<ModelAtomics, Spin> answerer(*indices, Side::responder, of_the_answerer,
+                                                    answers.data(), capacity, {});
+            say(answerer, 2);
+        }
+    }
+    /// Whether it was said on the line.
+    bool say(auto& sender, unsigned message) {
+        const bool on_the_line = sender.loan(message_bytes, begin_wait).data() == indices->line;
+        if (on_the_line) line($) = message;
+        sender.publish(message_bytes);
+        return on_the_line;
+    }
+};
+
 // Each side stores its own index and loads the other's. One that may sleep loads it once more after
-// it has armed the bell; arming the bell and looking at it are two more.
+// it has armed the bell; arming the bell and looking at it are two more. The turn is stored by the
+// one thread and loaded by the other.
 INSTANTIATE_TEST_SUITE_P(, RingModel,
                          testing::Values(Model{"Spin", run<Conversation<Spin>>, 4},
                                          Model{"SpinYield", run<Conversation<SpinYield>>, 4},
                                          Model{"Futex", run<Conversation<SpinThenFutex>>, 8},
-                                         Model{"DialogueSpin", run<Dialogue<Spin>>, 2}),
+                                         Model{"DialogueSpin", run<Dialogue<Spin>>, 2},
+                                         Model{"Turn", run<Turn>, 4}),
                          name_of_model);
 
 }  // namespace
