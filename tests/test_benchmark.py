@@ -252,6 +252,30 @@ class Overhead(unittest.TestCase):
         self.assertIn("framing_cost", row)
 
 
+class Rings(unittest.TestCase):
+    def measured(self, name):
+        row, = rows(f"--benchmark_filter=^ring/{name}/")
+        if row.get("error_occurred", False):
+            self.skipTest(f"{name}: {row['error_message']}")
+        self.assertLessEqual(row["ratio_low"], row["ratio"])
+        self.assertLessEqual(row["ratio"], row["ratio_high"])
+        self.assertGreater(row["ratio_low"], 0)
+        self.assertGreater(row["reference_ns"], 0)
+        self.assertRegex(row["label"], r"(same CPU|siblings|shared L3|far), \d+ pairs$")
+        return row
+
+    def test_a_round_trip_has_a_bound_from_above(self):
+        row = self.measured("ping_pong/8/latency")
+        self.assertEqual(row["within_bound"], 1 if row["ratio"] <= row["bound"] else 0)
+        self.assertIn("within" if row["within_bound"] else "outside", row["label"])
+        self.assertEqual(row["publish_every"], 1)
+
+    def test_what_is_only_shown_beside_another_has_no_bound(self):
+        row = self.measured("stream/8/spin-each-message")
+        self.assertNotIn("bound", row)
+        self.assertEqual(row["publish_every"], 1)
+
+
 class NothingStays(unittest.TestCase):
     def start(self, *flags):
         self.mark = uuid.uuid4().hex
