@@ -1,11 +1,16 @@
 """The generated parts of docs/rings.md, from the committed run of the scenario rings."""
 
+import json
 import math
 import os
 import pathlib
+import re
 
 from results import Selection, count_of_pairs, rate_text, size_text, time_text
 
+NO_LIMITS = ("*No comparison with the limits is committed yet; `ipclab_benchmark --benchmark_filter=^ring/ "
+             "--benchmark_out=FILE` makes one.*")
+LABEL = re.compile(r"(?:(within|outside) the bound; )?beside (.+); (.+), (\d+) pairs")
 NO_RUN = "*No run of rings is committed yet; `ipclab run rings` makes one.*"
 PICTURES = {"ring-capacity": "Throughput of rings by their capacity, with the sizes of the caches",
             "ring-batch": "Round trip and throughput of rings by the size of a batch"}
@@ -16,7 +21,37 @@ def parts(run, folder, page):
     """By their names; `page` is the folder of the page."""
     return {"round-trips": by_size(run, "ping_pong", lambda row: row["round_trip_ns"]["p50"], lambda _: time_text),
             "streams": by_size(run, "stream", lambda row: row["bytes_per_s"], rate_of),
+            "limits": limits(folder / "limits.json"),
             **{name: picture(name, title, folder, page) for name, title in PICTURES.items()}}
+
+
+def limits(file):
+    """What ipclab_benchmark said of the fast ring beside its limits."""
+    if not file.exists():
+        return NO_LIMITS
+    said = json.loads(file.read_text(encoding="utf-8"))
+    context = said["context"]
+    lines = ["| | costs | beside it | which costs | ratio | asked |", "| --- | --- | --- | --- | --- | --- |",
+             *(limit(row) for row in said["benchmarks"])]
+    note = (f"{context['cpu_model']}, {context['date'][:10]}, commit `{context['commit']}`; over pairs of processes the "
+            "medians, of the ratio with its 95 % interval. The ratio is of times for a round trip, and of rates for a "
+            "stream. Medians of times and of ratios are taken apart.")
+    return "\n".join([*lines, "", note])
+
+
+def limit(row):
+    _, pattern, size, name = row["name"].split("/")[:4]
+    what = f"{pattern.replace('_', '-')}, {size_text(int(size))}, `{name}`"
+    if row.get("error_occurred", False):
+        return f"| {what} | – | {row['error_message']} | – | – | – |"
+    verdict, reference, distance, pairs = LABEL.fullmatch(row["label"]).groups()
+    asked = "–"
+    if verdict:
+        sign = "≤" if pattern == "ping_pong" else "≥"
+        asked = f"{sign} {row['bound']:.3g}" + ("" if verdict == "within" else ", missed")
+    ratio = f"{row['ratio']:.3g} [{row['ratio_low']:.3g}, {row['ratio_high']:.3g}]"
+    return (f"| {what} | {time_text(row['real_time'])} | {reference} ({distance}, {pairs} pairs) | "
+            f"{time_text(row['reference_ns'])} | {ratio} | {asked} |")
 
 
 def picture(name, title, folder, page):

@@ -261,7 +261,7 @@ class Rings(unittest.TestCase):
         self.assertLessEqual(row["ratio"], row["ratio_high"])
         self.assertGreater(row["ratio_low"], 0)
         self.assertGreater(row["reference_ns"], 0)
-        self.assertRegex(row["label"], r"(same CPU|siblings|shared L3|far), \d+ pairs$")
+        self.assertRegex(row["label"], r"beside .+; (same CPU|siblings|shared L3|far), \d+ pairs$")
         return row
 
     def test_a_round_trip_has_a_bound_from_above(self):

@@ -16,6 +16,7 @@
 #include <map>
 #include <new>
 #include <optional>
+#include <string_view>
 
 namespace ipclab {
 namespace {
@@ -33,6 +34,24 @@ enum class Kind : int {
     plain_stores,
     non_temporal,
 };
+
+/// What others are compared with.
+constexpr std::string_view name_of_reference(Kind kind) {
+    switch (kind) {
+    case Kind::one_line:
+        return "a ping-pong on one line";
+    case Kind::two_lines:
+        return "a ping-pong on two lines";
+    case Kind::copy:
+        return "one core's memcpy";
+    case Kind::plain_ring:
+        return "the well-known design";
+    case Kind::plain_stores:
+        return "plain stores";
+    default:
+        return "spsc-ring/spin";
+    }
+}
 
 struct Row {
     Pattern pattern;
@@ -365,15 +384,17 @@ void report(benchmark::State& state, const Row& row, CpuDistance distance, const
     state.counters["ratio"] = ratio;
     state.counters["ratio_low"] = interval.low;
     state.counters["ratio_high"] = interval.high;
-    const std::string where = fmt::format("{}, {} pairs", name_of(distance), figures.ratios.size());
+    const std::string label =
+        fmt::format("beside {}; {}, {} pairs", name_of_reference(row.reference), name_of(distance),
+                    figures.ratios.size());
     if (row.bound == 0) {
-        state.SetLabel(where);
+        state.SetLabel(label);
     } else {
         const bool within =
             row.pattern == Pattern::ping_pong ? ratio <= row.bound : ratio >= row.bound;
         state.counters["bound"] = row.bound;
         state.counters["within_bound"] = within ? 1 : 0;
-        state.SetLabel(fmt::format("{} the bound; {}", within ? "within" : "outside", where));
+        state.SetLabel(fmt::format("{} the bound; {}", within ? "within" : "outside", label));
     }
     state.counters["reference_ns"] = median(figures.reference_ns);
     state.counters["publish_every"] = figures.publish_every;
