@@ -26,23 +26,26 @@ constexpr auto timeout = std::chrono::seconds(60);
 /// The sizes and contents of a conversation, the same each time: both sides ask it.
 class Script {
   public:
-    /// Half of the messages are short, so that many lie in the ring; the others have any size.
+    /// Most of the messages are short, so that many lie in the ring, and half as long as the last
+    /// one; the others have any size.
     std::size_t next_size() {
-        const std::size_t largest = random_() % 2 == 0 ? 64 : ring_record::payload_max(capacity);
+        const std::size_t largest = random_() % 4 != 0 ? 64 : ring_record::payload_max(capacity);
         value_ = static_cast<unsigned char>(random_());
-        return random_() % (largest + 1);
+        if (random_() % 2 == 0) size_ = random_() % (largest + 1);
+        return size_;
     }
     [[nodiscard]] std::byte at(std::size_t i) const { return static_cast<std::byte>(value_ + i); }
 
   private:
     std::mt19937 random_{20260721};
     unsigned char value_ = 0;
+    std::size_t size_ = 0;
 };
 
 /// Sends `messages` from one thread to another; returns how many did not come out as they went in.
-template <class Atomics, template <class> class WaitStrategy>
+template <class Atomics, template <class> class WaitStrategy, std::size_t publish_bytes = 0>
 int wrong_after(int messages, std::uint64_t start) {
-    RingInOneProcess<Atomics, WaitStrategy> ring(capacity, start);
+    RingInOneProcess<Atomics, WaitStrategy> ring(capacity, start, {.publish_bytes = publish_bytes});
     std::thread sender([&] {
         Script script;
         for (int message = 0; message < messages; ++message) {
@@ -97,7 +100,11 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"SpinYieldBelow2To64", wrong_after<SystemAtomics, SpinYield>, below_2_to_64},
         Case{"Futex", wrong_after<SystemAtomics, SpinThenFutex>, 0},
         Case{"FutexBelow2To32", wrong_after<SystemAtomics, SpinThenFutex>, below_2_to_32},
-        Case{"FutexBelow2To64", wrong_after<SystemAtomics, SpinThenFutex>, below_2_to_64}),
+        Case{"FutexBelow2To64", wrong_after<SystemAtomics, SpinThenFutex>, below_2_to_64},
+        Case{"HoldingBack", wrong_after<SystemAtomics, Spin, 512>, 0},
+        Case{"HoldingBackBelow2To32", wrong_after<SystemAtomics, SpinThenFutex, 512>,
+             below_2_to_32},
+        Case{"HoldingBackBelow2To64", wrong_after<SystemAtomics, Spin, 512>, below_2_to_64}),
     [](const auto& about) { return about.param.name; });
 
 // ---------------------------------------------------------------------------------------------
