@@ -4,6 +4,7 @@ hollow marker is use in place, and the line's style is how the two processes wai
 read it; that also stands under the figure."""
 
 import math
+import textwrap
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -146,6 +147,8 @@ def draw(run, panels, title, dress_x, marks):
             axes.set_title(one.title if number == 0 else "", loc="left", fontsize=9, pad=14 if marks else 6)
             dress_x(axes, number == len(designs) - 1)
             axes.tick_params(labelsize=7.5)
+            if not any(series in one.points for series in members):
+                say_why_empty(axes, one, design)
             for name, place in marks if number == 0 else ():
                 axes.text(place, 1.02, name, transform=axes.get_xaxis_transform(), fontsize=6.5, color="0.35",
                           ha="center", va="bottom")
@@ -182,6 +185,15 @@ def draw_panel(axes, one, members, colours, run):
             axes.plot(*([place] for place in one.stars[series]), marker="*", markersize=10, linestyle="", zorder=4,
                       color=colours[series], markeredgecolor="black", markeredgewidth=0.5)
     return handles
+
+
+def say_why_empty(axes, one, design):
+    """A panel without a line says what the rows say that were to be its points."""
+    reasons = {(row.get("reason") or row["status"]).removeprefix(f"{row['mechanism']}: ") for row in one.picked.left_out
+               if row["mechanism"].split("/")[0] == design}
+    text = "\n".join(textwrap.fill(reason, 52) for reason in sorted(reasons)) or "not asked for"
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", fontsize=7, color="0.3", zorder=5,
+              bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8})
 
 
 def share_scale(column, one):

@@ -109,6 +109,14 @@ class RingPlots(unittest.TestCase):
                         "capacity_asked_bytes", lambda one: one["bytes_per_s"], mechanism=mechanism, access=access,
                         size_bytes=size))
 
+    def test_an_empty_panel_says_why(self):
+        for one in self.rows:
+            if one["mechanism"] == "memif/poll" and one["size_bytes"] == 4096:
+                one |= {"status": "skipped", "reason": "memif/poll: refused, too large for a packet"}
+        page = ring_plots.ring_capacity(write(self.folder, self.rows), "two_cpus", None)
+        said = [text.get_text() for axes in page.axes for text in axes.texts]
+        self.assertEqual(said.count("refused, too large for a packet"), 1)
+
     def test_the_caches_of_the_machine_are_marked(self):
         page = ring_plots.ring_capacity(write(self.folder, self.rows), "two_cpus", None)
         texts = [text.get_text() for axes in page.axes for text in axes.texts]
