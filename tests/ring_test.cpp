@@ -301,6 +301,7 @@ TEST(Runs, EndWithAMessageOfWhichOnlyAPartIsPublished) {
 /// Two processes' ends, in one.
 class Dialogue {
   public:
+    explicit Dialogue(const RingTuning& tuning = {.publish_bytes = 512}) : tuning_(tuning) {}
     void say(Side side, std::size_t n, int value) {
         const Bytes room = end(side).sender.loan(n, [] { return Throws(); });
         std::fill(room.begin(), room.end(), std::byte(value));
@@ -318,9 +319,9 @@ class Dialogue {
   private:
     using Indices = RingIndices<SystemAtomics, Spin>;
     struct End {
-        End(Indices& indices, Side mine, std::byte* out, std::byte* in)
+        End(Indices& indices, Side mine, std::byte* out, std::byte* in, const RingTuning& tuning)
             : turn(mine == Side::initiator ? 1 : 0),
-              sender(indices, mine, turn, out, capacity, {.publish_bytes = 512}),
+              sender(indices, mine, turn, out, capacity, tuning),
               receiver(indices, other(mine), turn, in, capacity) {}
         LineTurn<SystemAtomics> turn;
         RingSender<SystemAtomics, Spin> sender;
@@ -328,13 +329,35 @@ class Dialogue {
     };
     End& end(Side side) { return side == Side::initiator ? initiator_ : responder_; }
 
+    RingTuning tuning_;
     Indices indices_;
     RingInOneProcess<SystemAtomics, Spin> there_{capacity, 0};  // for their bytes
     RingInOneProcess<SystemAtomics, Spin> back_{capacity, 0};
-    End initiator_{indices_, Side::initiator, there_.bytes(), back_.bytes()};
-    End responder_{indices_, Side::responder, back_.bytes(), there_.bytes()};
+    End initiator_{indices_, Side::initiator, there_.bytes(), back_.bytes(), tuning_};
+    End responder_{indices_, Side::responder, back_.bytes(), there_.bytes(), tuning_};
     bool on_line_ = false;
 };
+
+TEST(Line, IsTakenWithinARunOfMessagesThatAreHandedOverOneByOne) {
+    Dialogue talk(RingTuning{});
+    const auto say_and_hear = [&](Side side, std::size_t n, int value) {
+        talk.say(side, n, value);
+        talk.hear(other(side), n, value);
+    };
+    for (int round = 0; round < 200; ++round) {
+        for (const std::size_t n : {60, 60, 49, 60}) {
+            say_and_hear(Side::initiator, n, round);
+            EXPECT_FALSE(talk.was_on_the_line());
+        }
+        say_and_hear(Side::initiator, 48, round);
+        EXPECT_TRUE(talk.was_on_the_line());
+        say_and_hear(Side::initiator, 48, round);
+        EXPECT_FALSE(talk.was_on_the_line()) << "it is the other's turn";
+        say_and_hear(Side::initiator, 48, round);
+        say_and_hear(Side::responder, 8, round);
+        EXPECT_TRUE(talk.was_on_the_line());
+    }
+}
 
 TEST(Line, CarriesQuestionsAndAnswersThatAreShort) {
     Dialogue talk;

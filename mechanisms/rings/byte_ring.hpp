@@ -110,7 +110,8 @@ class RingSender {
           tuning_(tuning) {}
 
     Bytes loan(std::size_t n, auto begin_wait) {
-        if (n < ring_record::long_bytes && producer_.is_within_run(ring_record::short_bytes(n)))
+        const bool is_short = n < ring_record::long_bytes;
+        if (is_short && producer_.is_within_run(ring_record::short_bytes(n)) && !has_line_for(n))
             return {next_record() + sizeof(ring_record::Length), n};
         return loan_outside_of_runs(n, begin_wait);
     }
@@ -121,9 +122,12 @@ class RingSender {
             return publish_outside_of_runs(n);
         write_length(next_record(), n);
         producer_.append_within_run(ring_record::short_bytes(n));
+        if (hands_over_each_) producer_.hand_over();
     }
     void flush() {
-        if (producer_.held_back_bytes() != 0) producer_.hand_over();
+        if (producer_.held_back_bytes() == 0) return;
+        producer_.hand_over();
+        producer_.end_run();
     }
     [[nodiscard]] std::size_t publish_every(std::size_t message_bytes) const {
         if (tuning_.batch_messages != 0) return tuning_.batch_messages;
@@ -168,8 +172,18 @@ class RingSender {
         if (tuning_.batch_messages != 0 ? held_back_messages_ >= tuning_.batch_messages
                                         : producer_.held_back_bytes() >= tuning_.publish_bytes)
             producer_.hand_over();
-        else if (tuning_.batch_messages == 0 && tuning_.stores != Stores::non_temporal)
+        if (tuning_.stores != Stores::non_temporal) begin_run();
+    }
+    void begin_run() {
+        if (hands_over_each_)
+            producer_.begin_run(capacity_);
+        else if (tuning_.batch_messages == 0 && producer_.held_back_bytes() != 0)
             producer_.begin_run(tuning_.publish_bytes);
+    }
+    /// Who holds nothing back may be given the line within a run.
+    [[nodiscard]] bool has_line_for(std::size_t n) const {
+        return hands_over_each_ && n <= Indices::line_bytes &&
+               turn_.load(std::memory_order::relaxed) != 0;
     }
     [[nodiscard]] bool may_use_line() const {
         return tuning_.batch_messages <= 1 && producer_.held_back_bytes() == 0 &&
@@ -213,6 +227,8 @@ class RingSender {
     std::byte* ring_;
     std::size_t capacity_;
     RingTuning tuning_;
+    const bool hands_over_each_ =
+        tuning_.batch_messages == 1 || (tuning_.batch_messages == 0 && tuning_.publish_bytes == 0);
     std::size_t held_back_messages_ = 0;
     // Of the message that is lent:
     bool on_line_ = false;

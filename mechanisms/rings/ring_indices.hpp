@@ -129,8 +129,8 @@ class RingProducer {
     void append(std::uint64_t bytes) { position_ += bytes; }
     [[nodiscard]] std::uint64_t held_back_bytes() const { return position_ - handed_over_; }
 
-    /// Within a run there is nothing to decide: there is room, and what is appended is held back. A
-    /// stream of short messages is made of such runs.
+    /// Within a run there is nothing to decide: there is room, and it is known whether what is
+    /// appended is held back. A stream of short messages is made of such runs.
     [[nodiscard]] bool is_within_run(std::uint64_t bytes) const { return bytes < run_bytes_; }
     void append_within_run(std::uint64_t bytes) {
         position_ += bytes;
@@ -144,7 +144,6 @@ class RingProducer {
     void end_run() { run_bytes_ = 0; }
 
     void hand_over(std::uint64_t tag = 0) {
-        end_run();
         handed_over_ = position_;
         published_.store(published_word::of(position_, tag), Strategy::store_before_ring);
         Strategy::ring(back_.message_came);
