@@ -341,6 +341,48 @@ TEST_F(Memif, MayBeUsedByAThreadForEachQueueWhilePeersComeAndGo) {
     EXPECT_EQ(mine.statistics().violations, 0U);
 }
 
+TEST_F(Memif, GivesBuffersBackInBatchesAndKeepsNone) {
+    constexpr std::uint16_t slots = 64;
+    constexpr int batch = slots / 8;
+    ServerByHand peer(socket_);
+    Options options = client();
+    options.log2_ring_size = 6;
+    Interface mine(options);
+    peer.get_connected(mine);
+    ReceiveQueue& queue = mine.receive(0);
+    std::uint16_t sent = 0;
+    const auto send = [&](int packets, std::uint16_t flags = 0) {
+        for (; packets > 0; --packets) {
+            peer.m2s.slots[sent % slots].length = 10;
+            peer.m2s.slots[sent % slots].flags = flags;
+            ++sent;
+        }
+        peer.m2s.header->tail = sent;
+    };
+    const auto take = [&] {
+        ASSERT_TRUE(queue.peek());
+        queue.release_in_batches();
+    };
+    const auto given_back = [&] { return peer.m2s.header->head - slots; };
+
+    send(20);
+    for (int taken = 1; taken < 20; ++taken) {
+        take();
+        EXPECT_EQ(given_back(), taken / batch * batch);
+    }
+    take();
+    EXPECT_EQ(given_back(), 20) << "all that was seen has been taken";
+
+    send(2);
+    send(1, flag_next);
+    take();
+    take();
+    EXPECT_EQ(given_back(), 20);
+    EXPECT_FALSE(queue.peek()) << "a chain without its end";
+    EXPECT_EQ(given_back(), 22) << "there is nothing to receive";
+    EXPECT_TRUE(mine.connected());
+}
+
 // ---------------------------------------------------------------------------------------------
 // The socket's file.
 

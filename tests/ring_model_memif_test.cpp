@@ -29,10 +29,13 @@ class Event {
     rl::var<unsigned> count_;
 };
 
+/// When the receiver gives slots back: each by itself, or together and as late as it may.
+enum class GivesBack { each, before_it_waits };
+
 /// Four packets through a ring of two slots, so that it is empty and full, and the indices wrap at
 /// 2^16. The receiver sleeps when it finds nothing; the sender, whom nobody signals, looks again.
-template <SocketRole sends>
-struct Conversation : rl::test_suite<Conversation<sends>, 2> {
+template <SocketRole sends, GivesBack gives_back = GivesBack::each>
+struct Conversation : rl::test_suite<Conversation<sends, gives_back>, 2> {
     static constexpr unsigned packets = 4;
     static constexpr unsigned log2_ring_size = 1;
     static constexpr std::uint16_t start = 65'534;
@@ -77,12 +80,13 @@ struct Conversation : rl::test_suite<Conversation<sends>, 2> {
             RL_ASSERT(slot($) == packet);
             slot($) = packets;  // as who clears the flag of a chain
             indices.consume(1);
-            indices.release();
+            if (gives_back == GivesBack::each) indices.release();
         }
         RL_ASSERT(!indices.violated());
     }
     void await(ReceiverIndices<ModelAtomics>& indices) {
         if (indices.available(1) != 0) return;
+        indices.release();
         for (;;) {
             indices.ask_for_signals(true);
             if (indices.available(1) != 0) break;
@@ -103,10 +107,19 @@ namespace ipclab {
 namespace {
 INSTANTIATE_TEST_SUITE_P(
     , RingModel,
-    testing::Values(Model{"ClientSends", run<memif::Conversation<memif::SocketRole::client>>,
-                          memif::orders, 200'000},
-                    Model{"ServerSends", run<memif::Conversation<memif::SocketRole::server>>,
-                          memif::orders, 200'000}),
+    testing::Values(
+        Model{"ClientSends", run<memif::Conversation<memif::SocketRole::client>>, memif::orders,
+              200'000},
+        Model{"ServerSends", run<memif::Conversation<memif::SocketRole::server>>, memif::orders,
+              200'000},
+        Model{
+            "ClientSendsAndIsGivenBackLate",
+            run<memif::Conversation<memif::SocketRole::client, memif::GivesBack::before_it_waits>>,
+            memif::orders, 200'000},
+        Model{
+            "ServerSendsAndIsGivenBackLate",
+            run<memif::Conversation<memif::SocketRole::server, memif::GivesBack::before_it_waits>>,
+            memif::orders, 200'000}),
     name_of_model);
 }  // namespace
 }  // namespace ipclab

@@ -240,6 +240,10 @@ class RingReceiver : public RingEnd<Atomics, ReceiverIndices<Atomics>> {
             }
         this->indices_.release();
     }
+    /// The same for who calls it after each packet: several go back together.
+    void release_in_batches() {
+        if (this->indices_.has_batch()) release();
+    }
 
     void ask_for_signals(bool please) { this->indices_.ask_for_signals(please); }
 

@@ -91,7 +91,7 @@ class Memif {
             }
             return packet->first(packet->size() - padding_bytes);
         }
-        void release() { receive_.release(); }
+        void release() { receive_.release_in_batches(); }
 
         [[nodiscard]] std::size_t message_bytes_max() const {
             return buffer_bytes_ - padding_bytes;

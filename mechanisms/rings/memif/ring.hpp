@@ -19,6 +19,7 @@
 
 #include "mechanisms/os/atomics.hpp"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstddef>
@@ -215,6 +216,13 @@ class ReceiverIndices : public RingIndices<Atomics> {
     }
     /// The first of those.
     [[nodiscard]] std::uint16_t released() const { return this->own_; }
+    /// Whether who gives back in batches should do so now. Each release() is a cache line that the
+    /// sender has to fetch. But all that was seen may be all that there was: then the sender is
+    /// owed the whole ring.
+    [[nodiscard]] bool has_batch() const {
+        constexpr unsigned largest_batch = 32;
+        return unreleased() >= std::clamp(this->slots_ / 8U, 1U, largest_batch) || known() == 0;
+    }
     void release() {
         this->own_ = release_to();
         // Release: the reads of the slots, and the descriptors posted, come before.
