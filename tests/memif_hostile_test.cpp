@@ -384,6 +384,67 @@ TEST_F(HostileClient, CannotMakeASignalOrADrainWait) {
     EXPECT_EQ(peer->m2s.header->tail, 1);
 }
 
+/// It fills the eventfd and makes it blocking while we signal.
+TEST_F(HostileClient, CannotMakeASignalWaitByFillingTheEventfdMeanwhile) {
+    constexpr int rounds = 20'000;
+    constexpr auto patience = std::chrono::seconds(5);
+    meet_connected();
+    peer->post();
+    const int shared = peer->event_of_rings().get();
+    std::atomic<int> begun{0};
+    std::atomic<int> signalled{0};
+    std::atomic<int> emptied{0};
+    int waited_in = 0;
+    std::thread filler([&] {
+        for (int round = 1; round <= rounds; ++round) {
+            while (begun < round) std::this_thread::yield();
+            const std::uint64_t full = ~std::uint64_t{0} - 1;
+            [[maybe_unused]] const ssize_t wrote = ::write(shared, &full, sizeof full);
+            ::fcntl(shared, F_SETFL, 0);
+            const auto end = std::chrono::steady_clock::now() + patience;
+            while (signalled < round && std::chrono::steady_clock::now() < end)
+                std::this_thread::yield();
+            if (signalled < round && waited_in == 0) waited_in = round;
+            ::fcntl(shared, F_SETFL, O_NONBLOCK);
+            eventfd_t count = 0;
+            ::eventfd_read(shared, &count);  // lets go of who waits
+            emptied = round;
+        }
+    });
+    const std::array<std::byte, 10> packet{};
+    for (int round = 1; round <= rounds; ++round) {
+        server->transmit(0).send(packet);
+        begun = round;
+        server->transmit(0).flush();
+        signalled = round;
+        while (emptied < round) std::this_thread::yield();
+        ++peer->m2s.header->head;  // the same buffer again, for a packet as long
+    }
+    filler.join();
+    EXPECT_EQ(waited_in, 0) << "a signal waited for its peer";
+    EXPECT_TRUE(server->connected());
+    EXPECT_EQ(server->statistics().sent.signals, std::uint64_t{rounds});
+}
+
+TEST_F(HostileClient, IsThrownOutForAnEventThatIsNone) {
+    std::array<int, 2> pipe{};
+    must(::pipe2(pipe.data(), O_CLOEXEC), "pipe2");
+    const Fd read_end(pipe[0]);
+    const Fd write_end(pipe[1]);
+    serve();
+    meet();
+    peer->get_as_far_as_rings();
+    peer->get_through(peer->add_ring(ClientByHand::s2m_ring()));
+    peer->get_through({encoded(ClientByHand::m2s_ring()), write_end.get()});
+    peer->get_through(ClientByHand::connect_message(), MessageType::connected);
+    turn_until(
+        *server, [&] { return server->connected(); }, "a connection");
+    peer->post();
+    EXPECT_TRUE(server->transmit(0).send(View(buffer_).first(10)));
+    server->transmit(0).flush();
+    expect_thrown_out("no eventfd");
+}
+
 TEST_F(HostileClient, MayNotCutOffUnsealedMemory) {
     serve([](Options& options) { options.admit_unsealed_regions = true; });
     meet(0);

@@ -93,7 +93,8 @@ bool Connection::is_memory_lost() const {
 
 // ---------------------------------------------------------------------------------------------
 
-Lobby::Lobby() : alarm(must(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), "eventfd")) {}
+Lobby::Lobby(bool admits)
+    : admits_strangers(admits), alarm(must(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), "eventfd")) {}
 
 void Lobby::change(Condition to, std::shared_ptr<Connection> now) {
     {

@@ -7,6 +7,7 @@
 // when the last has let go.
 #pragma once
 
+#include "mechanisms/rings/memif/bell.hpp"
 #include "mechanisms/rings/memif/data_path.hpp"
 #include "mechanisms/rings/memif/handshake.hpp"
 #include "mechanisms/rings/memif/region.hpp"
@@ -66,7 +67,9 @@ struct Lobby {
         has_left  ///< what the peer had sent before it left may be received
     };
 
+    const bool admits_strangers;          ///< peers of other users
     Fd alarm;                             ///< an eventfd(2): service() should look
+    Bell bell;                            ///< for the peer's
     std::atomic<std::uint64_t> epoch{0};  ///< counts changes of what follows
     std::mutex mutex;
     std::shared_ptr<Connection> connection;
@@ -74,7 +77,7 @@ struct Lobby {
     const char* violation = nullptr;  ///< as a queue has found it; until service() deals with it
     std::atomic<bool> connected{false};
 
-    Lobby();
+    explicit Lobby(bool admits_strangers);
     void change(Condition to, std::shared_ptr<Connection> connection_now);
     /// Of a queue that holds this connection.
     void report(const Connection& of, const char* how);

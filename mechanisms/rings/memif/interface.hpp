@@ -34,7 +34,9 @@ struct Options {
     /// connection, and not the process.
     bool admit_unsealed_regions = false;
     std::uint64_t region_bytes_max = std::uint64_t{1} << 30;  ///< of all regions together
-    bool refuse_strangers = false;  ///< turn away peers of another user (SO_PEERCRED)
+    /// Turn away peers of another user (SO_PEERCRED). One of the same user is trusted not to fill
+    /// a ring's eventfd on purpose so that a signal to it waits.
+    bool refuse_strangers = false;
     std::chrono::milliseconds step_timeout{5000};  ///< of one step of the handshake
     std::chrono::milliseconds reconnect_interval{2000};
 };

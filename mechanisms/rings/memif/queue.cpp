@@ -25,18 +25,26 @@ bool TransmitQueue::could_not_send(std::size_t bytes) {
 }
 
 void TransmitQueue::look_for_a_violation() {
-    const char* const how = here_->ring.violation();
-    if (how == nullptr) return;
+    if (const char* const how = here_->ring.violation()) report(how);
+}
+
+void TransmitQueue::report(const char* how) {
     here_ = nullptr;
     lobby_->report(*connection_, how);
 }
 
-/// The eventfd is the peer's as much as ours: it may have made it blocking, or full. So look
-/// first; one that is readable says already what we would say.
+/// The eventfd is the peer's as much as ours: it may have made it blocking, or full. A peer of our
+/// own user could stop us by a signal as well; there it is enough to look first, which costs less.
+/// One that is readable says already what we would say.
 void TransmitQueue::signal() {
-    pollfd event{here_->event.get(), POLLIN | POLLOUT, 0};
-    if (::poll(&event, 1, 0) != 1 || event.revents != POLLOUT) return;
-    ::eventfd_write(event.fd, 1);
+    if (lobby_->admits_strangers) {
+        if (const char* const how = lobby_->bell.ring(here_->event, lobby_->alarm))
+            return report(how);
+    } else {
+        pollfd event{here_->event.get(), POLLIN | POLLOUT, 0};
+        if (::poll(&event, 1, 0) != 1 || event.revents != POLLOUT) return;
+        ::eventfd_write(event.fd, 1);
+    }
     counts_.add_signal();
 }
 

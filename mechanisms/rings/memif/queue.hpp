@@ -105,6 +105,7 @@ class alignas(64) TransmitQueue {
     void look_up();
     bool could_not_send(std::size_t bytes);
     void look_for_a_violation();
+    void report(const char* how);
     void signal();
 
     std::shared_ptr<Lobby> lobby_;

@@ -33,7 +33,8 @@ Interface::State::State(Options options, Fd listener)
       address_(options_.socket),
       epoll_(must(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1")),
       timer_(must(::timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC), "timerfd_create")),
-      listener_{std::move(listener), {}} {
+      listener_{std::move(listener), {}},
+      lobby_(std::make_shared<Lobby>(!options_.refuse_strangers)) {
     watch(timer_, Watched::timer);
     watch(lobby_->alarm, Watched::alarm);
     for (std::uint16_t i = 0; i < options_.queues; ++i) {

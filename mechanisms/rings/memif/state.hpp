@@ -74,7 +74,7 @@ class Interface::State {
     Clock::time_point retry_at_ = never;
     Clock::time_point timer_at_ = never;
 
-    std::shared_ptr<Lobby> lobby_ = std::make_shared<Lobby>();
+    std::shared_ptr<Lobby> lobby_;
     std::vector<std::unique_ptr<TransmitQueue>> transmit_;
     std::vector<std::unique_ptr<ReceiveQueue>> receive_;
 
