@@ -206,6 +206,7 @@ TEST_F(Memif, ReadsWhatAPeerSentBeforeItLeft) {
     turn_until(
         mine, [&] { return !mine.connected(); }, "the news of its leave");
     EXPECT_EQ(mine.last_ending(), Ending::left);
+    EXPECT_EQ(mine.receive_queues(), 0) << "of the present connection";
     std::array<std::byte, 50> packet{};
     for (std::uint64_t i = 0; i < 100; ++i) {
         ASSERT_EQ(mine.receive(0).receive(packet), 50U);

@@ -88,13 +88,18 @@ class Interface {
     [[nodiscard]] std::string peer_name() const;
 
     /// Of the present connection; 0 while there is none. A peer may have fewer one way.
+    ///
+    /// Who receives walks Options::queues and not these: from the moment that the peer has left or
+    /// died they are 0, while receive() still has what it had sent before. That is lost when the
+    /// next peer has connected.
     [[nodiscard]] std::uint16_t transmit_queues() const;
     [[nodiscard]] std::uint16_t receive_queues() const;
     [[nodiscard]] std::uint16_t queues() const {
         return transmit_queues() < receive_queues() ? transmit_queues() : receive_queues();
     }
-    /// For `queue` below Options::queues. The same object for life; while it has no connection
-    /// there is no room and nothing to receive.
+    /// For `queue` below Options::queues; throws std::out_of_range beyond it. The same object for
+    /// life. Where the connection has fewer queues, or there is none, there is no room and, but for
+    /// what a peer has left behind, nothing to receive.
     TransmitQueue& transmit(std::uint16_t queue);
     ReceiveQueue& receive(std::uint16_t queue);
 
