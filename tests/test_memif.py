@@ -172,8 +172,19 @@ class Words(Memif):
 
     def test_a_socket_in_use_is_refused(self):
         responder = self.listen("respond", self.socket())
-        self.check(["respond", self.socket()], 1, "there is one already|in use")
+        self.check(["respond", self.socket()], 1,
+                   "a program listens on .*/socket already; choose another path, or stop that program")
         self.assertTrue(is_listening(self.socket(), responder.process.pid))
+
+    def test_a_socket_that_was_left_behind_is_replaced(self):
+        killed = self.listen("respond", self.socket())
+        killed.process.kill()
+        killed.process.wait()
+        self.assertEqual(os.listdir(self.folder), ["socket"])
+        responder = self.listen("respond", self.socket())
+        self.assertTrue(is_listening(self.socket(), responder.process.pid))
+        self.assertEqual(responder.end(), 0)
+        self.assertEqual(os.listdir(self.folder), [])
 
     def test_help_tells_how_to_begin(self):
         for words in ([], ["respond"], ["ping"], ["forward"]):

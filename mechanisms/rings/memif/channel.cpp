@@ -1,7 +1,10 @@
 #include "mechanisms/rings/memif/channel.hpp"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <fstream>
+#include <limits>
+#include <sstream>
 #include <sys/socket.h>
 
 namespace ipclab::memif {
@@ -13,20 +16,48 @@ Fd new_socket() {
     return Fd(must(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), "socket"));
 }
 
-/// Whether a socket of this network namespace has the path. The last column, after seven others.
-bool has_a_socket(const std::string& path) {
-    std::ifstream lines("/proc/net/unix");
-    for (std::string line; std::getline(lines, line);)
-        if (line.size() > path.size() && line.ends_with(path) &&
-            line[line.size() - path.size() - 1] == ' ')
-            return true;
-    return false;
+enum class Use { none, held, listens };
+
+/// What sockets of this network namespace that have the name are for.
+Use use_of(const std::string& name) {
+    constexpr unsigned long accepts_connections = 1UL << 16;
+    constexpr auto rest_of_line = std::numeric_limits<std::streamsize>::max();
+    Use use = Use::none;
+    std::ifstream sockets("/proc/net/unix");
+    sockets.ignore(rest_of_line, '\n');
+    for (std::string line; std::getline(sockets, line);) {
+        // "Num: RefCount Protocol Flags Type St Inode Path"
+        if (!line.ends_with(name) || line.size() == name.size() ||
+            line[line.size() - name.size() - 1] != ' ')
+            continue;
+        std::istringstream columns(line);
+        std::string skipped;
+        unsigned long flags = 0;
+        columns >> skipped >> skipped >> skipped >> std::hex >> flags;
+        if ((flags & accepts_connections) != 0) return Use::listens;
+        use = Use::held;
+    }
+    return use;
 }
 
-void remove_if_stale(const std::string& path) {
+/// Removes a socket of a program that has ended; refuses a name that is taken.
+void make_way(const sockets::UnixAddress& address) {
+    const std::string& name = address.text();
+    const auto refuse = [](const std::string& why) { throw Refused("listen", why, EADDRINUSE); };
+    const Use use = use_of(name);
+    if (use == Use::listens)
+        refuse(
+            fmt::format("a program listens on {} already; choose another {}, or stop that program",
+                        name, address.is_abstract() ? "name" : "path"));
     struct stat status {};
-    if (::lstat(path.c_str(), &status) == -1 || !S_ISSOCK(status.st_mode)) return;
-    if (!has_a_socket(path)) ::unlink(path.c_str());
+    if (address.is_abstract() || ::lstat(name.c_str(), &status) == -1) return;
+    if (!S_ISSOCK(status.st_mode))
+        refuse(
+            fmt::format("{} is there and is no socket; choose another path, or remove it", name));
+    if (use == Use::held)
+        refuse(fmt::format(
+            "a program has the socket {} open; choose another path, or stop that program", name));
+    ::unlink(name.c_str());
 }
 
 }  // namespace
@@ -92,7 +123,7 @@ std::optional<Packet> receive(const Fd& socket) {
 }
 
 Listener Listener::listen(const sockets::UnixAddress& address) {
-    if (!address.is_abstract()) remove_if_stale(address.text());
+    make_way(address);
     Listener made;
     made.socket = new_socket();
     made.name = address.bind(made.socket.get());

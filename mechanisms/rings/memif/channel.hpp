@@ -26,9 +26,9 @@ struct Listener {
     Fd socket;
     NamedObject name;
 
-    /// A path that is a socket's to which nobody listens is removed first. It is looked for in
-    /// /proc/net/unix: connecting to a socket to see whether it lives makes DPDK 22.11 panic.
-    /// Throws Refused where the name is in use, SystemError.
+    /// A socket that a program has left behind, and that no program has open, is removed first. It
+    /// is looked for in /proc/net/unix: connecting to a socket to see whether it lives makes DPDK
+    /// 22.11 panic. Throws Refused where the name is in use, SystemError.
     static Listener listen(const sockets::UnixAddress& address);
 };
 /// Throws Refused, SystemError where nobody listens there.

@@ -61,8 +61,9 @@ struct Statistics {
 
 class Interface {
   public:
-    /// Listens, or starts to connect; does not wait. Throws Refused where the socket's name is in
-    /// use or an option is out of its range, SystemError.
+    /// Listens, or starts to connect; does not wait. A server removes a path's socket that a
+    /// program has left behind. Throws Refused where somebody listens on the socket's name, where
+    /// its path is another kind of file, or where an option is out of its range; SystemError.
     explicit Interface(Options options);
     /// A server on a socket that listens already; its name is the caller's to remove.
     Interface(Options options, Fd listener);
