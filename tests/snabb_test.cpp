@@ -670,6 +670,41 @@ TEST(RunDirectory, IsWhereTheNameSays) {
     std::filesystem::remove(folder);
 }
 
+TEST(RunDirectory, OfADeadMakerIsSwept) {
+    const std::string folder = fmt::format("/tmp/ipclab-test-{}", ::getpid());
+    std::filesystem::create_directory(folder);
+    Process::forked([&] {
+        Needs needs;
+        needs.address.name = folder + "/spoon";
+        auto link = ByInterProc::create(needs);
+        ::raise(SIGKILL);
+    }).wait();
+    EXPECT_TRUE(std::filesystem::exists(folder + "/spoon"));
+    sweep_leftovers();
+    wait_until([&] { return std::filesystem::is_empty(folder); }, "the sweep");
+    std::filesystem::remove(folder);
+}
+
+TEST(RunDirectory, IsNamedWhereItIsMissing) {
+    const std::string name = fmt::format("/tmp/ipclab-test-{}/nowhere/spoon", ::getpid());
+    Needs needs;
+    needs.address.name = name;
+    try {
+        ByInterlink::create(needs);
+        ADD_FAILURE() << "it was made";
+    } catch (const IpcError& error) {
+        EXPECT_EQ(error.error(), ENOENT);
+        EXPECT_THAT(error.what(), HasSubstr(name));
+    }
+    try {
+        ByInterlink::open({name}, {}).attach({Side::initiator});
+        ADD_FAILURE() << "it was found";
+    } catch (const Refused& refused) {
+        EXPECT_EQ(refused.error(), ENOENT);
+        EXPECT_THAT(refused.what(), HasSubstr(name));
+    }
+}
+
 TEST(LyingPeer, PassesAnIndexNear2To32OrAPacketThatIsNone) {
     Needs needs;
     needs.timeout = 20ms;

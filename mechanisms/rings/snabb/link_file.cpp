@@ -70,7 +70,7 @@ LinkMemory create_link(const LinkPlace& place, const LinkShape& shape,
     admit_memory(shape.object_bytes());
     Fd object(
         must(::open(place.path().c_str(), O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0600),
-             "open"));
+             fmt::format("open {}", place.path())));
     must(::fchmod(object.get(), 0600), "fchmod");  // whatever the umask took away
     allocate(object, shape.object_bytes(), place.directory());
     LinkMemory memory(std::move(object), shape);
@@ -123,26 +123,26 @@ AttachedLink::AttachedLink(const LinkPlace& place, const Rules& rules, End mine,
     constexpr std::chrono::microseconds between_looks{100};
     const auto deadline = std::chrono::steady_clock::now() + patience;
     for (;;) {
-        const std::string obstacle = enter(place, rules, mine, slots);
-        if (obstacle.empty()) return;
+        const std::optional<Obstacle> obstacle = enter(place, rules, mine, slots);
+        if (!obstacle) return;
         seat_.reset();
         memory_.reset();
         if (std::chrono::steady_clock::now() >= deadline)
-            throw Refused("attach", obstacle, patience.count() > 0 ? ETIMEDOUT : 0);
+            throw Refused("attach", obstacle->what,
+                          patience.count() > 0 ? ETIMEDOUT : obstacle->error);
         std::this_thread::sleep_for(between_looks);
     }
 }
 
-std::string AttachedLink::enter(const LinkPlace& place, const Rules& rules, End mine,
-                                std::uint32_t slots) {
+std::optional<AttachedLink::Obstacle>
+AttachedLink::enter(const LinkPlace& place, const Rules& rules, End mine, std::uint32_t slots) {
     Fd object(::open(place.path().c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
     if (!object && errno == ENOENT)
-        return fmt::format("there is no link {} ({})", place.name(),
-                           std::generic_category().message(ENOENT));
-    must(object.get(), "open");
+        return Obstacle{fmt::format("there is no link {}", place.address()), ENOENT};
+    must(object.get(), fmt::format("open {}", place.path()));
     const std::size_t bytes = size_of(object);
     const auto no_link = [&] {
-        return fmt::format("{} is no link of this kind, or not made yet", place.name());
+        return Obstacle{fmt::format("{} is no link of this kind, or not made yet", place.name())};
     };
     if (bytes < page_bytes()) return no_link();
     LinkShape found;
@@ -168,9 +168,11 @@ std::string AttachedLink::enter(const LinkPlace& place, const Rules& rules, End 
     memory_.emplace(std::move(object), found);
     seat_.emplace(*memory_, mine);
     if (!seat_->take())
-        return fmt::format("link {} has a {} already: pid {}", place.name(), name_of(mine),
-                           seat_->holder());
-    return rules.enter(*memory_, mine);
+        return Obstacle{fmt::format("link {} has a {} already: pid {}", place.name(), name_of(mine),
+                                    seat_->holder())};
+    std::string obstacle = rules.enter(*memory_, mine);
+    if (!obstacle.empty()) return Obstacle{std::move(obstacle)};
+    return std::nullopt;
 }
 
 }  // namespace ipclab::snabb

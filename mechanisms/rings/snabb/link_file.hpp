@@ -150,8 +150,13 @@ class AttachedLink {
     [[nodiscard]] const Seat& seat() const { return *seat_; }
 
   private:
-    /// Says "" or what stands in the way at present. Throws what no patience can mend.
-    std::string enter(const LinkPlace& place, const Rules& rules, End mine, std::uint32_t slots);
+    struct Obstacle {
+        std::string what;
+        int error = 0;  ///< as errno has it; 0 where there is none
+    };
+    /// What stands in the way at present. Throws what no patience can mend.
+    std::optional<Obstacle> enter(const LinkPlace& place, const Rules& rules, End mine,
+                                  std::uint32_t slots);
 
     std::optional<LinkMemory> memory_;
     std::optional<Seat> seat_;
