@@ -181,14 +181,13 @@ TYPED_TEST(SnabbLinks, AcceptExactlyTheirCapacity) {
 
 TYPED_TEST(SnabbLinks, RecoverWhatWasLentAndWhatWasTakenWhenBothLeave) {
     auto link = Link<TypeParam>::create({});
-    for (int turn = 0; turn < 3000; ++turn) {
+    for (int turn = 0; turn < 20; ++turn) {
         auto one = link.attach({Side::initiator});
-        one.loan(10);
-        if (turn > 20) break;
         auto other = link.attach({Side::responder});
         say(one, 1);
         one.flush();
         other.take();
+        one.loan(10);
     }
     expect_all_packets_conserved<TypeParam>(link.link_spoken_by(Side::initiator));
 }
@@ -240,6 +239,58 @@ TEST(InterProcLesson, OneHundredAndTwentyEightAreStuckAndOneMoreMovesAll) {
     }
     EXPECT_EQ(one.counters()[0].value, 5U * 129);
     EXPECT_EQ(one.counters()[1].value, 5U) << "a cycle moves a batch";
+}
+
+TEST(InterProcLesson, TheReceiverWaitsForABatchOfItsOwn) {
+    Needs needs;
+    needs.timeout = 100ms;
+    auto link = ByInterProc::create(needs);
+    needs.batch_messages = 1;
+    auto one = ByInterProc::open(link.address(), needs).attach({Side::initiator});
+    auto other = link.attach({Side::responder});
+    say(one, 0);
+    hear(other, 0);  // who comes anew takes what it finds: its predecessor may have died over it
+    for (int lap = 0; lap < 3; ++lap) {
+        const std::uint64_t cycles = one.counters()[1].value;
+        for (std::uint64_t i = 0; i < 128; ++i) say(one, i);
+        EXPECT_EQ(one.counters()[1].value, cycles + 128) << "all are in the ring";
+        EXPECT_THROW(other.take(), TimedOut);
+        say(one, 128);
+        for (std::uint64_t i = 0; i < 129; ++i) hear(other, i);
+    }
+    EXPECT_EQ(other.counters()[3].value, 1U + 3);
+}
+
+TEST(InterProcLesson, WithoutPaybackTheSenderRunsOutOfPackets) {
+    auto link = ByInterProc::create({});
+    const LinkMemory memory = look_at<snabb::InterProc>(link.link_spoken_by(Side::initiator));
+    auto one = link.attach({Side::initiator});
+    auto other = link.attach({Side::responder});
+    std::uint64_t said = 0;
+    const std::string refusal = refusal_of([&] {
+        for (;; ++said) {
+            say(one, said);
+            one.flush();
+            hear(other, said);
+            for (auto& pay : snabb::InterProc::ring(memory).ret_pks) pay = snabb::no_packet;
+        }
+    });
+    EXPECT_THAT(refusal, HasSubstr("the peer keeps packets that it ought to return"));
+    EXPECT_EQ(said, snabb::InterProc::of_transmitter);
+}
+
+TEST(InterProcLesson, FlushesAreSeenWhenTheirCountWraps) {
+    auto link = ByInterProc::create({});
+    const LinkMemory memory = look_at<snabb::InterProc>(link.link_spoken_by(Side::initiator));
+    memory.header().flushes = 0xfffffffd;
+    auto one = link.attach({Side::initiator});
+    auto other = link.attach({Side::responder});
+    for (std::uint64_t i = 0; i < 6; ++i) {
+        say(one, i);
+        one.flush();
+        hear(other, i);
+    }
+    EXPECT_EQ(memory.header().flushes, 3U);
 }
 
 TEST(InterlinkBatches, NothingIsSeenBeforeThePush) {
@@ -416,6 +467,34 @@ TEST(AfterAKill, InterProcConservesEveryPacketAndLosesOnlyWhatTheDeadHeld) {
         expect_all_packets_conserved<snabb::InterProc>(link.link_spoken_by(side));
 }
 
+TEST(AfterAKill, InterlinkGoesOnWhereTheDeadStoppedInTheMiddleOfABatch) {
+    Needs needs;
+    needs.timeout = 300ms;
+    needs.batch_messages = 4;
+    auto link = ByInterlink::create(needs);
+    Process::forked([&] {
+        auto endpoint = link.attach({Side::initiator});
+        for (std::uint64_t i = 0; i < 3; ++i) say(endpoint, i);
+        ::raise(SIGKILL);  // nothing was pushed
+    }).wait();
+    {
+        auto receiver = link.attach({Side::responder});
+        EXPECT_THROW(receiver.take(), PeerGone);
+    }
+    auto successor = link.attach({Side::initiator});
+    Process::forked([&] {
+        auto endpoint = link.attach({Side::responder});
+        for (std::uint64_t i = 0; i < 2; ++i) hear(endpoint, i);
+        ::raise(SIGKILL);  // nothing was pulled
+    }).wait();
+    const LinkMemory memory = look_at<snabb::Interlink>(link.link_spoken_by(Side::initiator));
+    EXPECT_EQ(snabb::Interlink::ring(memory).read, 0U);
+    auto receiver = link.attach({Side::responder});
+    EXPECT_EQ(snabb::Interlink::ring(memory).read, 2U) << "its successor pulls for it";
+    hear(receiver, 2);
+    EXPECT_THROW(receiver.take(), TimedOut);
+}
+
 TYPED_TEST(SnabbLinks, LeaveWhoStaysUsableForASuccessor) {
     Needs needs;
     needs.timeout = 5s;
@@ -477,6 +556,33 @@ TYPED_TEST(SnabbLinks, LetASecondAttacherWaitForTheSeat) {
     EXPECT_EQ(second.wait_for(50ms), std::future_status::timeout);
     first.kill();
     EXPECT_NO_THROW(second.get());
+}
+
+TYPED_TEST(SnabbLinks, GiveASeatToOneOfManyWhoComeAtOnce) {
+    constexpr std::uint64_t racers = 6;
+    for (int round = 0; round < 5; ++round) {
+        Score& score = shared_score();
+        auto& seated = score.said;
+        auto& refused = score.heard;
+        std::atomic<bool>& begins = score.is_over;
+        auto link = Link<TypeParam>::create({});
+        std::vector<Process> crowd;
+        crowd.reserve(racers);
+        for (std::uint64_t racer = 0; racer < racers; ++racer)
+            crowd.push_back(Process::forked([&] {
+                while (!begins) std::this_thread::yield();
+                const std::string refusal = refusal_of([&] {
+                    auto endpoint = link.attach({Side::initiator});
+                    seated.fetch_add(1);
+                    ::pause();
+                });
+                if (refusal.find("has a transmitter already") != std::string::npos)
+                    refused.fetch_add(1);
+            }));
+        begins = true;
+        wait_until([&] { return seated + refused == racers; }, "a seat or a refusal for each");
+        EXPECT_EQ(seated, 1U);
+    }
 }
 
 TYPED_TEST(SnabbLinks, WaitForALinkThatIsNotMadeYet) {
@@ -570,6 +676,21 @@ TEST(InterlinkLifeCycle, GoesThroughItsStatesWithTwoProcesses) {
     }
     EXPECT_EQ(life.state(), State::down);
     EXPECT_THAT(refusal_of([&] { link.attach({Side::initiator}); }), HasSubstr("the link is DOWN"));
+}
+
+TEST(InterlinkLifeCycle, AReceiverThatLeavesLeavesTheRestToItsSuccessor) {
+    auto link = ByInterlink::create({});
+    {
+        auto transmitter = link.attach({Side::initiator});
+        for (std::uint64_t i = 0; i < 9; ++i) say(transmitter, i);
+        for (std::uint64_t turn = 0; turn < 3; ++turn)
+            EXPECT_EQ(Process::forked([&] {
+                          auto receiver = link.attach({Side::responder});
+                          for (std::uint64_t i = 0; i < 3; ++i) hear(receiver, turn * 3 + i);
+                      }).wait(),
+                      0);
+    }
+    expect_all_packets_conserved<snabb::Interlink>(link.link_spoken_by(Side::initiator));
 }
 
 TEST(InterlinkLifeCycle, KeepsWhatWasPushedWhileBothAreAway) {
@@ -705,6 +826,37 @@ TEST(RunDirectory, IsNamedWhereItIsMissing) {
     }
 }
 
+TEST(LyingPeer, OfInterProcPassesAnIndexNear2To32OrAPacketThatIsNone) {
+    for (const std::uint32_t index : {0xffffffffU, 0x80000000U, 256U}) {
+        auto link = ByInterProc::create({});
+        const LinkMemory memory = look_at<snabb::InterProc>(link.link_spoken_by(Side::initiator));
+        auto& ring = snabb::InterProc::ring(memory);
+        ring.read = ring.write = index;
+        auto one = link.attach({Side::initiator});
+        auto other = link.attach({Side::responder});
+        for (std::uint64_t i = 0; i < 600; ++i) {
+            say(one, i);
+            one.flush();
+            hear(other, i);
+        }
+    }
+    constexpr PacketNumber count = snabb::InterProc::of_transmitter + snabb::InterProc::of_receiver;
+    for (const PacketNumber number : {count + 1, ~PacketNumber{0}}) {
+        auto link = ByInterProc::create({});
+        const LinkMemory memory = look_at<snabb::InterProc>(link.link_spoken_by(Side::initiator));
+        auto& ring = snabb::InterProc::ring(memory);
+        auto one = link.attach({Side::initiator});
+        auto other = link.attach({Side::responder});
+        say(one, 0);
+        one.flush();
+        ring.packets[0] = number;
+        EXPECT_THROW(other.take(), Refused) << number;
+        ring.ret_pks[1] = number;
+        say(one, 1);
+        EXPECT_THROW(one.flush(), Refused) << "paid with " << number;
+    }
+}
+
 TEST(LyingPeer, PassesAnIndexNear2To32OrAPacketThatIsNone) {
     Needs needs;
     needs.timeout = 20ms;
@@ -733,6 +885,17 @@ TEST(LyingPeer, PassesAnIndexNear2To32OrAPacketThatIsNone) {
 
 // ---------------------------------------------------------------------------------------------
 // Waiting.
+
+TEST(AdaptiveSleep, Sleeps) {
+    std::async(std::launch::async, [] {
+        int looks_in_vain = 100;
+        AdaptiveSleep<SystemAtomics>::Bell bell;
+        const auto start = Clock::now();
+        AdaptiveSleep<SystemAtomics>::wait_until(
+            bell, [&](std::memory_order) { return looks_in_vain-- == 0; }, [] {});
+        EXPECT_GE(Clock::now() - start, 5050us) << "1 + 2 + ... + 100";
+    }).get();
+}
 
 TEST(AdaptiveSleep, GrowsByOneMicrosecondAndIsHalvedByWork) {
     std::async(std::launch::async, [] {
