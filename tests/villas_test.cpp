@@ -361,6 +361,30 @@ TEST_P(VillasInMode, TellsAReaderThatItsPeerWasKilled) {
     killer.join();
 }
 
+TEST_F(Villas, ASecondOfASideIsRefusedByNameAndHarmsNobody) {
+    auto mechanism = Queues::create({});
+    auto initiator = mechanism.attach({Side::initiator});
+    auto responder = mechanism.attach({Side::responder});
+    say(initiator, 0);
+    write_message(initiator.loan(size), 1);
+    responder.take();
+    for (const auto& [side, words] :
+         {std::pair{Side::initiator, "initiator"}, std::pair{Side::responder, "responder"}})
+        try {
+            mechanism.attach({side});
+            ADD_FAILURE() << "there is a second " << words;
+        } catch (const Refused& refused) {
+            EXPECT_THAT(refused.what(),
+                        testing::HasSubstr(
+                            fmt::format("{} has its {} already", mechanism.address().name, words)));
+        }
+    EXPECT_EQ(initiator.write().census().held, 2U);
+    initiator.publish(size);
+    expect(responder, 0);
+    expect(responder, 1);
+    expect_all_free(initiator.write());
+}
+
 TEST_F(Villas, TheTwoDirectionsMayDifferInMode) {
     VillasOptions options;
     options.by_initiator = Mode::pthread;

@@ -53,9 +53,13 @@ Presence::Presence(const std::string& name, Side mine, int index)
       theirs_(byte_of(other(mine), index)) {
     struct flock lock = lock_on(mine_, F_WRLCK);
     if (::fcntl(object_.get(), F_OFD_SETLK, &lock) == -1) {
-        if (errno == EAGAIN || errno == EACCES)
-            throw Refused("attach", "another process has this side of the conversation", errno);
-        throw SystemError("fcntl(F_OFD_SETLK)", errno);
+        const int error = errno;
+        if (error == EAGAIN || error == EACCES)
+            throw Refused("attach",
+                          fmt::format("{} has its {} already", name,
+                                      mine == Side::initiator ? "initiator" : "responder"),
+                          error);
+        throw SystemError("fcntl(F_OFD_SETLK)", error);
     }
     must(::pwrite(object_.get(), &came, 1, mine_), "pwrite");
 }
