@@ -176,6 +176,51 @@ TEST_P(VillasInMode, ServesSeveralProducersAndConsumers) {
     expect_all_free(view);
 }
 
+TEST_P(VillasInMode, ConservesSamplesWhoeverOfACrowdIsKilled) {
+    std::mt19937 random(1);
+    for (int round = 0; round < 8; ++round) {
+        const Direction direction({.queuelen = 5, .samplelen = 10, .mode = GetParam()});
+        SharedWithChildren<std::atomic<std::uint64_t>> passed;
+        std::vector<Process> crowd;
+        crowd.reserve(producers + consumers);
+        for (std::uint64_t producer = 0; producer < producers; ++producer)
+            crowd.push_back(Process::forked([&, producer] {
+                DirectionView view = direction.view(static_cast<Holder>(1 + producer));
+                for (std::uint64_t number = producer;; number += producers) {
+                    const Ref ref = get(view);
+                    put_number(view, ref, number);
+                    push(view, ref);
+                }
+            }));
+        for (std::uint64_t consumer = 0; consumer < consumers; ++consumer)
+            crowd.push_back(Process::forked([&, consumer] {
+                DirectionView view = direction.view(static_cast<Holder>(1 + producers + consumer));
+                while (const auto ref = pull(view)) {
+                    expect_message({ref->sample->values(), view.samples().sample_bytes()},
+                                   view.samples().sample_bytes(), ref->sample->sequence);
+                    ++*passed;
+                    view.samples().drop(*ref);
+                }
+            }));
+        wait_until([&] { return *passed > 100; }, "samples on their way");
+        std::this_thread::sleep_for(std::chrono::microseconds(random() % 3000));
+        const std::size_t first = random() % crowd.size();
+        for (std::size_t i = 0; i < crowd.size(); ++i) crowd[(first + i) % crowd.size()].kill();
+        // Whoever comes after is alone. Nothing is lost, and what is readable is whole.
+        DirectionView view = direction.view(99);
+        view.rebuild({});
+        EXPECT_EQ(view.census().all(), 5U);
+        EXPECT_EQ(view.census().held, 0U);
+        for (std::uint64_t left = view.census().on_the_way; left > 0; --left) {
+            const Ref ref = pull(view).value();
+            expect_message({ref.sample->values(), view.samples().sample_bytes()},
+                           view.samples().sample_bytes(), ref.sample->sequence);
+            view.samples().drop(ref, DirectionView::Samples::Ring::no);  // see CondvarBell
+        }
+        expect_all_free(view);
+    }
+}
+
 // ---------------------------------------------------------------------------------------------
 // Lengths.
 
@@ -308,6 +353,23 @@ TEST_F(Villas, RefusesToReleaseTwice) {
               3);
     mine.samples().drop(others);
     mine.samples().drop(again);
+    expect_all_free(mine);
+}
+
+/// A generation is 32 bits, and a free list of one sample gives it out again and again.
+TEST_F(Villas, ASamplesGenerationWraps) {
+    const Direction direction({.queuelen = 1, .samplelen = 8});
+    DirectionView mine = direction.view(1);
+    const std::uint64_t last_generation = 0xffff'ffffULL << 32;
+    std::memcpy(static_cast<void*>(&mine.samples().sample(0).references), &last_generation,
+                sizeof last_generation);
+    const Ref last = get(mine);
+    EXPECT_EQ(last.generation, 0xffff'ffffU);
+    mine.samples().drop(last);
+    const Ref first = get(mine);
+    EXPECT_EQ(first.generation, 0U);
+    EXPECT_THROW(mine.samples().drop(last), Refused);
+    mine.samples().drop(first);
     expect_all_free(mine);
 }
 
@@ -601,6 +663,22 @@ TEST_F(Villas, AKilledSleeperOnAFutexStopsNobody) {
     Process next = start_sleeper(4);
     push(mine, get(mine));
     EXPECT_EQ(next.wait(), 0);
+    expect_all_free(mine);
+}
+
+TEST_F(Villas, AFutexBellIsHeardWhenItsCountWraps) {
+    const Direction direction({.queuelen = 4, .samplelen = 8, .mode = Mode::futex});
+    DirectionView mine = direction.view(1);
+    auto& word = mine.header().on_the_way.futex.word;
+    word = 0xffff'fffe;  // the last before 0 that nobody sleeps on
+    Process sleeper = Process::forked([&] {
+        DirectionView theirs = direction.view(2);
+        theirs.samples().drop(pull(theirs).value());
+    });
+    wait_until([&] { return word == 0xffff'ffff; }, "a sleeper");
+    push(mine, get(mine));
+    EXPECT_EQ(sleeper.wait(), 0);
+    EXPECT_EQ(word & ~1U, 0U);
     expect_all_free(mine);
 }
 
