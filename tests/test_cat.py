@@ -127,6 +127,24 @@ class Cat(unittest.TestCase):
         self.assertTrue(filecmp.cmp(self.folder / "question", self.folder / "heard", False))
         self.assertTrue(filecmp.cmp(self.folder / "answer", self.folder / "told", False))
 
+    def test_a_snabb_link_may_lie_in_a_run_directory(self):
+        (self.folder / "question").write_bytes(b"question " * 100_000)
+        run_directory = self.folder / "run"
+        run_directory.mkdir()
+        for mechanism in "snabb-link/inter-proc", "snabb-link/interlink":
+            with self.subTest(mechanism):
+                address = str(run_directory / "spoon")
+                with open(self.folder / "heard", "wb") as stdout:
+                    listener = self.listen(mechanism, address, stdin=subprocess.DEVNULL, stdout=stdout)
+                with open(self.folder / "question", "rb") as stdin:
+                    self.assertEqual(self.call(mechanism, address, listener, stdin, self.folder / "told"), (0, ""))
+                self.assertEqual(listener.wait(PATIENCE_S), 0)
+                self.assertTrue(filecmp.cmp(self.folder / "question", self.folder / "heard", False))
+                self.assertEqual(list(run_directory.iterdir()), [])
+                self.assertIn("nobody listens at", self.refused(mechanism, address))
+                missing = str(run_directory / "missing" / "spoon")
+                self.assertIn(f"open {missing}: failed", self.refused("--listen", mechanism, missing))
+
     def test_an_interrupted_listener_leaves_nothing(self):
         for mechanism, words in facts().items():
             if inherited_only(words):
