@@ -17,8 +17,8 @@ namespace ipclab {
 ///   ratio, ratio_low, ratio_high   of a round trip: its time to the reference's; of a stream: its
 ///                                  rate to the reference's; over process pairs the median, and its
 ///                                  95 % interval
-///   bound, within_bound            what is asked: a round trip at most, a stream at least; not where
-///                                  a row is only shown beside another
+///   bound, within_bound            what is asked: a round trip at most, a stream at least; missing
+///                                  where a row is only shown beside another
 ///   reference_ns                   what the reference's round trip, message or copy costs
 ///   publish_every                  messages that are handed over together
 struct RingBenchmark {

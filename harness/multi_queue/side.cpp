@@ -69,6 +69,7 @@ memif::Options queue_options(const QueueCell& cell, Side side, const std::string
     options.role = side == Side::initiator ? memif::SocketRole::client : memif::SocketRole::server;
     options.queues = static_cast<std::uint16_t>(cell.queues);
     options.reconnect_interval = std::chrono::milliseconds(1);
+    options.refuse_strangers = true;  // a stranger would be signalled with more care
     return options;
 }
 
