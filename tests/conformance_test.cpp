@@ -389,9 +389,7 @@ TEST_P(ConformanceByAddress, IsToldWhenTheCreatorIsKilledWhileWeWait) {
     creator.kill();
     EXPECT_THAT(outcome_of([&] { Listener(*endpoint).hear(small); }), is_told_of_a_death());
     EXPECT_LT(Clock::now(), killed_at + 1s);
-    sweep_leftovers();
-    // Another test that runs beside this one may have begun to sweep first.
-    wait_until([&] { return objects_of(pid).empty(); }, "the sweep of what the creator left");
+    sweep_until([&] { return objects_of(pid).empty(); });
 }
 
 /// Nobody can tell a peer that was killed before it came from one that is late: where no kernel

@@ -111,13 +111,7 @@ class Kill : public testing::TestWithParam<Entry> {
     }
 
     static void expect_nothing_left(pid_t victim) {
-        // A process of another test beside this one may sweep at the same time, and be killed at
-        // it.
-        const auto swept = [&] {
-            sweep_leftovers();
-            return objects_of(victim).empty();
-        };
-        wait_until(swept, "the sweep of what it left");
+        sweep_until([&] { return objects_of(victim).empty(); });
     }
 
     static void expect_a_new_pair_to_converse() {

@@ -765,8 +765,7 @@ TEST(StaleLinks, OfADeadMakerAreSweptAndMadeAnew) {
     EXPECT_THROW(ByInterlink::create(needs), Refused) << "it is not cut short, nor taken over";
     auto receiver = ByInterlink::open({name}, {}).attach({Side::responder});
     hear(receiver, 7);  // what the dead one said is still there
-    sweep_leftovers();
-    wait_until([&] { return !exists(ObjectKind::posix_shm, name); }, "the sweep");
+    sweep_until([&] { return !exists(ObjectKind::posix_shm, name); });
     needs.timeout = 100ms;
     auto anew = ByInterlink::create(needs);
     auto endpoint = anew.attach({Side::responder});
@@ -801,8 +800,7 @@ TEST(RunDirectory, OfADeadMakerIsSwept) {
         ::raise(SIGKILL);
     }).wait();
     EXPECT_TRUE(std::filesystem::exists(folder + "/spoon"));
-    sweep_leftovers();
-    wait_until([&] { return std::filesystem::is_empty(folder); }, "the sweep");
+    sweep_until([&] { return std::filesystem::is_empty(folder); });
     std::filesystem::remove(folder);
 }
 

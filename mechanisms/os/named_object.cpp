@@ -410,6 +410,8 @@ bool take_over(const Fd& file) {
     for (int attempt = 0; attempt < attempts; ++attempt) {
         if (::flock(file.get(), LOCK_EX | LOCK_NB) == 0) return true;
         if (::flock(file.get(), LOCK_SH | LOCK_NB) == -1) return false;
+        // Or two who want to sweep would keep each other from it.
+        ::flock(file.get(), LOCK_UN);
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
     return false;

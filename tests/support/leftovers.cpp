@@ -3,6 +3,7 @@
 #include "mechanisms/os/error.hpp"
 #include "mechanisms/os/fd.hpp"
 #include "mechanisms/os/named_object.hpp"
+#include "tests/support/process.hpp"
 
 #include <cstdlib>
 #include <dirent.h>
@@ -79,6 +80,14 @@ std::set<std::string> objects_of(pid_t pid, uid_t uid) {
         if (object.owner == pid && object.uid == uid && exists(object.kind, object.name))
             found.insert(describe(object.kind, object.name));
     return found;
+}
+
+void sweep_until(const std::function<bool()>& swept) {
+    const auto swept_now = [&] {
+        sweep_leftovers();
+        return swept();
+    };
+    wait_until(swept_now, "the sweep of what was left");
 }
 
 mode_t mode_of(const std::string& object) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <set>
 #include <string>
@@ -21,6 +22,10 @@ std::optional<std::filesystem::path> registry_of(pid_t pid, uid_t uid = ::geteui
 /// Everything there is that process `pid` of user `uid` made, in the words of sweep_leftovers():
 /// what bears its number where names can be listed, and what it registered where they cannot.
 std::set<std::string> objects_of(pid_t pid, uid_t uid = ::geteuid());
+
+/// Sweeps until `swept` holds: a process of another test beside this one may have begun to sweep
+/// the same first, and be killed at it.
+void sweep_until(const std::function<bool()>& swept);
 
 /// Of an object as objects_of() tells it: its permissions, such as 0600.
 mode_t mode_of(const std::string& object);
