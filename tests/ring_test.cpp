@@ -228,6 +228,20 @@ TEST(Batches, AreHandedOverTogetherOrByAFlush) {
     ring.expect(8, 3);
 }
 
+TEST(Batches, StayWholeOverManyLaps) {
+    Ring ring(0, {.batch_messages = 5});
+    for (int batch = 0; batch < 1000; ++batch) {
+        for (int message = 0; message < 4; ++message)
+            ring.send(static_cast<std::size_t>(24 + batch % 7), message);
+        EXPECT_THROW(ring.take(), WouldWait);
+        ring.send(batch % 11 == 0 ? 600 : 24, 4);
+        for (int message = 0; message < 4; ++message)
+            ring.expect(static_cast<std::size_t>(24 + batch % 7), message);
+        ring.expect(batch % 11 == 0 ? 600 : 24, 4);
+        EXPECT_THROW(ring.take(), WouldWait);
+    }
+}
+
 TEST(Batches, OfBytesHoldAsManyMessagesAsTheySay) {
     Ring ring(0, {.publish_bytes = 512});
     EXPECT_EQ(ring.publish_every(8), 32U);

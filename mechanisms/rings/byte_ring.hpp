@@ -122,11 +122,11 @@ class RingSender {
             return publish_outside_of_runs(n);
         write_length(next_record(), n);
         producer_.append_within_run(ring_record::short_bytes(n));
-        if (hands_over_each_) producer_.hand_over();
+        if (--batch_left_ == 0) hand_over();
     }
     void flush() {
         if (producer_.held_back_bytes() == 0) return;
-        producer_.hand_over();
+        hand_over();
         producer_.end_run();
     }
     [[nodiscard]] std::size_t publish_every(std::size_t message_bytes) const {
@@ -166,27 +166,28 @@ class RingSender {
         if (stores_ == Stores::non_temporal) Atomics::order_non_temporal_stores();
         stores_ = Stores::plain;
         offset_ = sizeof(ring_record::Length);
-        if (producer_.held_back_bytes() == 0) held_back_messages_ = 0;
+        if (producer_.held_back_bytes() == 0) batch_left_ = batch_;  // there was no room for more
         producer_.append(ring_record::bytes(offset, n));
-        ++held_back_messages_;
-        if (tuning_.batch_messages != 0 ? held_back_messages_ >= tuning_.batch_messages
-                                        : producer_.held_back_bytes() >= tuning_.publish_bytes)
-            producer_.hand_over();
+        if (--batch_left_ == 0 || producer_.held_back_bytes() >= publish_bytes_) hand_over();
         if (tuning_.stores != Stores::non_temporal) begin_run();
     }
+    void hand_over() {
+        producer_.hand_over();
+        batch_left_ = batch_;
+    }
     void begin_run() {
-        if (hands_over_each_)
+        if (batch_ != unlimited)
             producer_.begin_run(capacity_);
-        else if (tuning_.batch_messages == 0 && producer_.held_back_bytes() != 0)
-            producer_.begin_run(tuning_.publish_bytes);
+        else if (producer_.held_back_bytes() != 0)
+            producer_.begin_run(publish_bytes_);
     }
     /// Who holds nothing back may be given the line within a run.
     [[nodiscard]] bool has_line_for(std::size_t n) const {
-        return hands_over_each_ && n <= Indices::line_bytes &&
+        return batch_ == 1 && n <= Indices::line_bytes &&
                turn_.load(std::memory_order::relaxed) != 0;
     }
     [[nodiscard]] bool may_use_line() const {
-        return tuning_.batch_messages <= 1 && producer_.held_back_bytes() == 0 &&
+        return (batch_ == 1 || batch_ == unlimited) && producer_.held_back_bytes() == 0 &&
                turn_.load(std::memory_order::acquire) != 0;
     }
     void publish_on_line(std::size_t n) {
@@ -227,9 +228,13 @@ class RingSender {
     std::byte* ring_;
     std::size_t capacity_;
     RingTuning tuning_;
-    const bool hands_over_each_ =
-        tuning_.batch_messages == 1 || (tuning_.batch_messages == 0 && tuning_.publish_bytes == 0);
-    std::size_t held_back_messages_ = 0;
+    static constexpr std::size_t unlimited = SIZE_MAX;
+    // Hands over so many messages at once, or so many bytes; one of the two is without limit.
+    const std::size_t batch_ = tuning_.batch_messages != 0  ? tuning_.batch_messages
+                               : tuning_.publish_bytes == 0 ? 1
+                                                            : unlimited;
+    const std::size_t publish_bytes_ = batch_ == unlimited ? tuning_.publish_bytes : unlimited;
+    std::size_t batch_left_ = batch_;
     // Of the message that is lent:
     bool on_line_ = false;
     std::size_t offset_ = sizeof(ring_record::Length);
