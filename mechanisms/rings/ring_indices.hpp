@@ -157,9 +157,9 @@ class RingProducer {
 
   private:
     [[gnu::noinline]] void wait_for_room(std::uint64_t bytes, auto begin_wait) {
+        if (look(bytes, std::memory_order::acquire)) return;
         // A consumer that knows of nothing gives nothing back.
         if (held_back_bytes() != 0) hand_over();
-        if (look(bytes, std::memory_order::acquire)) return;
         auto&& wait = begin_wait();
         Strategy::wait_until(
             back_.room_came, [&](std::memory_order order) { return look(bytes, order); },
