@@ -25,7 +25,8 @@ class RingInOneProcess {
           ring_(Mapping::mirrored(memory_.get(), capacity, page_bytes())),
           indices(*new (first_page_.data()) Indices(start)),
           sender(indices, Side::initiator, sender_has_line, ring_.data(), capacity, tuning, start),
-          receiver(indices, Side::initiator, receiver_has_line, ring_.data(), capacity, start) {}
+          receiver(indices, Side::initiator, receiver_has_line, ring_.data(), capacity, tuning,
+                   start) {}
 
     /// The first of the ring's two copies.
     [[nodiscard]] std::byte* bytes() const { return ring_.data(); }

@@ -123,7 +123,7 @@ struct Turn : rl::test_suite<Turn, 3> {
             RL_ASSERT(say(asker, 1));
         } else if (index == 1) {
             RingReceiver<ModelAtomics, Spin> listener(*indices, Side::initiator, of_the_answerer,
-                                                      questions.data(), capacity);
+                                                      questions.data(), capacity, {});
             RL_ASSERT(listener.take(begin_wait).data() == indices->line);
             RL_ASSERT(line($) == 1);
             listener.release();

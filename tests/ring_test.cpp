@@ -322,6 +322,7 @@ class Dialogue {
         on_line_ = room.data() == indices_.line;
         end(side).sender.publish(n);
     }
+    void flush(Side side) { end(side).sender.flush(); }
     void hear(Side side, std::size_t n, int value) {
         const View message = end(side).receiver.take([] { return Throws(); });
         EXPECT_THAT(message, SizeIs(n));
@@ -329,6 +330,10 @@ class Dialogue {
         end(side).receiver.release();
     }
     [[nodiscard]] bool was_on_the_line() const { return on_line_; }
+    /// Of which nothing comes.
+    void loan(Side side, std::size_t n) {
+        (void)end(side).sender.loan(n, [] { return Throws(); });
+    }
 
   private:
     using Indices = RingIndices<SystemAtomics, Spin>;
@@ -336,7 +341,7 @@ class Dialogue {
         End(Indices& indices, Side mine, std::byte* out, std::byte* in, const RingTuning& tuning)
             : turn(mine == Side::initiator ? 1 : 0),
               sender(indices, mine, turn, out, capacity, tuning),
-              receiver(indices, other(mine), turn, in, capacity) {}
+              receiver(indices, other(mine), turn, in, capacity, tuning) {}
         LineTurn<SystemAtomics> turn;
         RingSender<SystemAtomics, Spin> sender;
         RingReceiver<SystemAtomics, Spin> receiver;
@@ -404,6 +409,24 @@ TEST(Line, IsLeftByWhatIsLongerAndByWhoHasNotBeenAnswered) {
     talk.say(Side::responder, 48, 3);
     EXPECT_TRUE(talk.was_on_the_line());
     talk.hear(Side::initiator, 48, 3);
+}
+
+TEST(Line, IsLeftAndTakenByASecondLoanInPlaceOfTheFirst) {
+    for (const std::size_t n : {49, 508, 1024}) {
+        Dialogue talk;
+        talk.loan(Side::initiator, 48);
+        talk.say(Side::initiator, n, 1);
+        EXPECT_FALSE(talk.was_on_the_line());
+        talk.loan(Side::initiator, 48);
+        talk.say(Side::initiator, n, 2);
+        talk.flush(Side::initiator);
+        talk.hear(Side::responder, n, 1);
+        talk.hear(Side::responder, n, 2);
+        talk.loan(Side::initiator, n);
+        talk.say(Side::initiator, 48, 3);
+        EXPECT_TRUE(talk.was_on_the_line());
+        talk.hear(Side::responder, 48, 3);
+    }
 }
 
 TEST(Line, IsNotWrittenToUntilItsMessageIsReleased) {

@@ -109,20 +109,29 @@ class RingSender {
           capacity_(capacity),
           tuning_(tuning) {}
 
-    Bytes loan(std::size_t n, auto begin_wait) {
+    [[gnu::always_inline]] Bytes loan(std::size_t n, auto begin_wait) {
         const bool is_short = n < ring_record::long_bytes;
-        if (is_short && producer_.is_within_run(ring_record::short_bytes(n)) && !has_line_for(n))
+        if (is_short && producer_.is_within_run(ring_record::short_bytes(n)) &&
+            !may_use_line_within_run(n))
             return {next_record() + sizeof(ring_record::Length), n};
+        if (may_use_line(n)) {
+            producer_.reserve(ring_record::bytes_on_the_line, begin_wait);
+            producer_.end_run();
+            on_line_ = true;
+            stores_ = Stores::plain;
+            return {line_, n};
+        }
         return loan_outside_of_runs(n, begin_wait);
     }
     [[nodiscard]] Stores stores() const { return stores_; }
 
-    void publish(std::size_t n) {
-        if (!producer_.is_within_run(ring_record::short_bytes(n)))
-            return publish_outside_of_runs(n);
-        write_length(next_record(), n);
-        producer_.append_within_run(ring_record::short_bytes(n));
-        if (--batch_left_ == 0) hand_over();
+    [[gnu::always_inline]] void publish(std::size_t n) {
+        if (producer_.is_within_run(ring_record::short_bytes(n)))
+            publish_within_run(n);
+        else if (on_line_)
+            publish_on_line(n);
+        else
+            publish_outside_of_runs(n);
     }
     void flush() {
         if (producer_.held_back_bytes() == 0) return;
@@ -140,12 +149,7 @@ class RingSender {
   private:
     [[gnu::noinline]] Bytes loan_outside_of_runs(std::size_t n, auto begin_wait) {
         producer_.end_run();
-        on_line_ = n <= Indices::line_bytes && may_use_line();
-        if (on_line_) {
-            producer_.reserve(ring_record::bytes_on_the_line, begin_wait);
-            stores_ = Stores::plain;
-            return {line_, n};
-        }
+        on_line_ = false;
         if (n > ring_record::payload_max(capacity_)) refuse_size();
         if (unwritten_ != nullptr) write_what_lies_on_the_line();
         offset_ = ring_record::offset(producer_.position(), n);
@@ -157,7 +161,6 @@ class RingSender {
         return {next_record() + offset_, n};
     }
     [[gnu::noinline]] void publish_outside_of_runs(std::size_t n) {
-        if (on_line_) return publish_on_line(n);
         std::byte* record = next_record();
         const std::size_t offset = ring_record::offset(producer_.position(), n);
         if (offset != offset_) [[unlikely]]  // less than was lent, and no longer a long message
@@ -171,6 +174,11 @@ class RingSender {
         if (--batch_left_ == 0 || producer_.held_back_bytes() >= publish_bytes_) hand_over();
         if (tuning_.stores != Stores::non_temporal) begin_run();
     }
+    void publish_within_run(std::size_t n) {
+        write_length(next_record(), n);
+        producer_.append_within_run(ring_record::short_bytes(n));
+        if (--batch_left_ == 0) hand_over();
+    }
     void hand_over() {
         producer_.hand_over();
         batch_left_ = batch_;
@@ -181,21 +189,21 @@ class RingSender {
         else if (producer_.held_back_bytes() != 0)
             producer_.begin_run(publish_bytes_);
     }
-    /// Who holds nothing back may be given the line within a run.
-    [[nodiscard]] bool has_line_for(std::size_t n) const {
-        return batch_ == 1 && n <= Indices::line_bytes &&
-               turn_.load(std::memory_order::relaxed) != 0;
-    }
-    [[nodiscard]] bool may_use_line() const {
-        return (batch_ == 1 || batch_ == unlimited) && producer_.held_back_bytes() == 0 &&
+    [[nodiscard]] bool may_use_line(std::size_t n) const {
+        return n <= line_bytes_max_ && producer_.held_back_bytes() == 0 &&
                turn_.load(std::memory_order::acquire) != 0;
     }
+    /// Only who hands over each message holds nothing back within a run.
+    [[nodiscard]] bool may_use_line_within_run(std::size_t n) const {
+        return n <= line_bytes_max_within_run_ && turn_.load(std::memory_order::relaxed) != 0;
+    }
     void publish_on_line(std::size_t n) {
+        std::byte* record = next_record();
         turn_.store(0, std::memory_order::relaxed);  // the peer gives it back
-        unwritten_ = next_record();
-        unwritten_length_ = n;
         producer_.append(ring_record::bytes_on_the_line);
         producer_.hand_over(ring_record::tag_of(n));
+        unwritten_ = record;
+        unwritten_length_ = n;
         on_line_ = false;
     }
     [[noreturn, gnu::cold, gnu::noinline]] void refuse_size() const {
@@ -235,6 +243,10 @@ class RingSender {
                                                             : unlimited;
     const std::size_t publish_bytes_ = batch_ == unlimited ? tuning_.publish_bytes : unlimited;
     std::size_t batch_left_ = batch_;
+    // The longest messages that go on the line. A batch of several stays together, in the ring.
+    const std::size_t line_bytes_max_ =
+        batch_ == 1 || batch_ == unlimited ? Indices::line_bytes : 0;
+    const std::size_t line_bytes_max_within_run_ = batch_ == 1 ? Indices::line_bytes : 0;
     // Of the message that is lent:
     bool on_line_ = false;
     std::size_t offset_ = sizeof(ring_record::Length);
@@ -251,14 +263,15 @@ class RingReceiver {
 
   public:
     RingReceiver(Indices& indices, Side peer, LineTurn<Atomics>& turn, const std::byte* ring,
-                 std::size_t capacity, std::uint64_t start = 0)
+                 std::size_t capacity, const RingTuning& tuning, std::uint64_t start = 0)
         : consumer_(indices, peer, capacity, start),
           line_(indices.line),
           turn_(turn),
           ring_(ring),
-          capacity_(capacity) {}
+          capacity_(capacity),
+          near_bytes_(tuning.publish_bytes < l2_bytes ? l2_bytes : 0) {}
 
-    View take(auto begin_wait) {
+    [[gnu::always_inline]] View take(auto begin_wait) {
         // Where the next record begins follows from the length of this one, so one message would
         // have to wait for the other's length to arrive from the cache. But most messages of a
         // stream are as long as the last one. The processor predicts that this comparison will say
@@ -270,7 +283,7 @@ class RingReceiver {
         }
         return take_unforeseen(begin_wait);
     }
-    void release() {
+    [[gnu::always_inline]] void release() {
         // First, so that the sender finds it when it answers.
         if (on_line_) turn_.store(1, std::memory_order::release);
         on_line_ = false;
@@ -295,15 +308,15 @@ class RingReceiver {
         taken_ = ring_record::bytes(offset, length);
         length_ = length;
         foreseen_bytes_ = length < ring_record::long_bytes ? taken_ : nothing_foreseen;
-        if (unread < fetch_ahead_within_bytes)
-            fetch_ahead(record + taken_, std::min(unread - taken_, length));
+        if (unread < near_bytes_) fetch_ahead(record + taken_, std::min(unread - taken_, length));
         return {record + offset, length};
     }
     /// Asks for the beginning of the message that follows, while the caller is busy with this one.
-    /// A reader close behind the writer takes each line out of the writer's L2, and waits for it;
-    /// the processor's own prefetcher shortens that, but begins anew in each page (messages of 4
-    /// KiB take a third longer without this). From further behind, the lines come from the L3 as
-    /// fast as they are read.
+    /// A reader that is less than an L2 behind the writer takes each line out of that, and waits
+    /// for it. The processor's own prefetcher shortens the wait, but begins anew in each page
+    /// (messages of 4 KiB take a quarter longer without this). From further behind, the lines come
+    /// from the L3 as fast as they are read, and to ask for them would only be in the way of the
+    /// writer, who needs it too.
     static void fetch_ahead(const std::byte* from, std::size_t bytes) {
         const std::byte* end = from + std::min(bytes, fetch_ahead_bytes_max);
         for (; from < end; from += cache_line_bytes) __builtin_prefetch(from);
@@ -329,14 +342,15 @@ class RingReceiver {
     }
 
     static constexpr std::size_t nothing_foreseen = SIZE_MAX;
-    static constexpr std::size_t fetch_ahead_bytes_max = 2048;
-    static constexpr std::size_t fetch_ahead_within_bytes = std::size_t{256} << 10;
+    static constexpr std::size_t fetch_ahead_bytes_max = 4096;
+    static constexpr std::size_t l2_bytes = std::size_t{1} << 20;
 
     RingConsumer<Atomics, WaitStrategy> consumer_;
     const std::byte* line_;
     LineTurn<Atomics>& turn_;
     const std::byte* ring_;
     std::size_t capacity_;
+    const std::size_t near_bytes_;  // with less unread than this, the writer is near
     std::size_t taken_ = 0;
     // Of the last message, if the next may be taken alike: what its record took, and its length.
     std::size_t foreseen_bytes_ = nothing_foreseen;

@@ -82,19 +82,19 @@ class SpscRing {
         Endpoint& operator=(const Endpoint&) = delete;
         ~Endpoint() { sender_.flush(); }
 
-        Bytes loan(std::size_t n) {
+        [[gnu::always_inline]] Bytes loan(std::size_t n) {
             return sender_.loan(n, [this] { return begin_wait("loan"); });
         }
-        void publish(std::size_t n) { sender_.publish(n); }
+        [[gnu::always_inline]] void publish(std::size_t n) { sender_.publish(n); }
         void flush() { sender_.flush(); }
         [[nodiscard]] Stores stores() const { return sender_.stores(); }
         [[nodiscard]] std::size_t publish_every(std::size_t message_bytes) const {
             return sender_.publish_every(message_bytes);
         }
-        View take() {
+        [[gnu::always_inline]] View take() {
             return receiver_.take([this] { return begin_wait("take"); });
         }
-        void release() { receiver_.release(); }
+        [[gnu::always_inline]] void release() { receiver_.release(); }
 
         [[nodiscard]] std::size_t message_bytes_max() const {
             return ring_record::payload_max(capacity_);
@@ -115,11 +115,9 @@ class SpscRing {
               peer_(name, mine),
               timeout_(needs.timeout),
               has_line_(mine == Side::initiator ? 1 : 0),
-              sender_(indices(), mine, has_line_, ring(mine), capacity_,
-                      {.publish_bytes = Purpose::publish_bytes(capacity_),
-                       .batch_messages = needs.batch_messages,
-                       .stores = needs.stores}),
-              receiver_(indices(), other(mine), has_line_, ring(other(mine)), capacity_) {}
+              sender_(indices(), mine, has_line_, ring(mine), capacity_, tuning(needs)),
+              receiver_(indices(), other(mine), has_line_, ring(other(mine)), capacity_,
+                        tuning(needs)) {}
 
         static std::size_t capacity_of(const Fd& object) {
             const std::size_t bytes = size_of(object);
@@ -127,6 +125,11 @@ class SpscRing {
             if (!std::has_single_bit(capacity) || capacity % page_bytes() != 0)
                 throw Refused("attach", fmt::format("an object of {} bytes is no ring", bytes));
             return capacity;
+        }
+        [[nodiscard]] RingTuning tuning(const Needs& needs) const {
+            return {.publish_bytes = Purpose::publish_bytes(capacity_),
+                    .batch_messages = needs.batch_messages,
+                    .stores = needs.stores};
         }
         Indices& indices() { return *std::launder(reinterpret_cast<Indices*>(first_page_.data())); }
         std::byte* ring(Side sender) { return rings_[sender == Side::initiator ? 0 : 1].data(); }
