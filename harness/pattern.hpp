@@ -1,6 +1,7 @@
 // The loops that are timed. Nothing in them but the mechanism and the payload's kernels; one
 // template serves every mechanism, so what differs between two rows is what differs between two
-// mechanisms.
+// mechanisms. Each loop is a function by itself with put, get and the kernels' callers inside: left
+// to the compiler, what is a call and what is not would differ from mechanism to mechanism.
 #pragma once
 
 #include "harness/payload.hpp"
@@ -46,7 +47,7 @@ struct Talker {
     Touch touch = Touch::all;
     std::uint64_t mismatches = 0;
 
-    void say(std::uint64_t sequence) {
+    [[gnu::always_inline]] void say(std::uint64_t sequence) {
         if constexpr (Notifying<E>)
             endpoint.notify();
         else
@@ -54,7 +55,7 @@ struct Talker {
                 payload::fill(touched(message), sequence, stores);
             });
     }
-    void hear(std::uint64_t sequence) {
+    [[gnu::always_inline]] void hear(std::uint64_t sequence) {
         if constexpr (Notifying<E>) {
             endpoint.wait();
         } else {
@@ -75,8 +76,8 @@ struct Talker {
 /// Stamps every `stride` exchanges into `samples_ns` (the mean over the stride would be lost in it:
 /// a sample is the time of the whole stride). Returns how many samples it wrote.
 template <class E>
-std::size_t ping_pong_initiator(Talker<E>& talker, const Leg& leg,
-                                std::span<std::int64_t> samples_ns) {
+[[gnu::noinline]] std::size_t ping_pong_initiator(Talker<E>& talker, Leg leg,
+                                                  std::span<std::int64_t> samples_ns) {
     std::size_t samples = 0;
     std::int64_t then_ns = now_ns();
     for (std::uint64_t done = 0; done < leg.messages;) {
@@ -95,7 +96,7 @@ std::size_t ping_pong_initiator(Talker<E>& talker, const Leg& leg,
 }
 
 template <class E>
-void ping_pong_responder(Talker<E>& talker, const Leg& leg) {
+[[gnu::noinline]] void ping_pong_responder(Talker<E>& talker, Leg leg) {
     for (std::uint64_t done = 0; done < leg.messages;) {
         const std::uint64_t end = done + leg.batch;
         for (std::uint64_t i = done; i < end; ++i) talker.hear(leg.first + i);
@@ -105,13 +106,13 @@ void ping_pong_responder(Talker<E>& talker, const Leg& leg) {
 }
 
 template <class E>
-void stream_initiator(Talker<E>& talker, const Leg& leg) {
+[[gnu::noinline]] void stream_initiator(Talker<E>& talker, Leg leg) {
     for (std::uint64_t i = 0; i < leg.messages; ++i) talker.say(leg.first + i);
     flush(talker.endpoint);
 }
 
 template <class E>
-void stream_responder(Talker<E>& talker, const Leg& leg) {
+[[gnu::noinline]] void stream_responder(Talker<E>& talker, Leg leg) {
     for (std::uint64_t i = 0; i < leg.messages; ++i) talker.hear(leg.first + i);
 }
 

@@ -10,6 +10,7 @@
 #include "mechanisms/os/stores.hpp"
 
 #include <cstdint>
+#include <utility>
 
 namespace ipclab {
 
@@ -23,6 +24,15 @@ namespace payload {
 
 constexpr std::size_t word_bytes = sizeof(std::uint64_t);
 constexpr std::size_t small_bytes = 64;
+
+/// Calls do_word(i) for each i < words, of which there are no more than in small_bytes. Not a loop:
+/// the compiler would make one of vectors, and to prepare that costs more than so few words do.
+inline void for_each_of_few(std::size_t words, auto&& do_word) {
+    [&]<std::size_t... i>(std::index_sequence<i...>) {
+        (void)((i < words && (do_word(i), true)) && ...);
+    }
+    (std::make_index_sequence<small_bytes / word_bytes>());
+}
 
 constexpr std::uint64_t word(std::uint64_t sequence, std::size_t index) {
     return ((sequence + 1) * 0x9E3779B97F4A7C15U) ^ index;  // the golden ratio; never all zero
@@ -47,10 +57,10 @@ inline void fill(Bytes message, std::uint64_t sequence) {
     if (message.size() > small_bytes) {
         fill_words(message.data(), words, sequence);
     } else {
-        for (std::size_t i = 0; i < words; ++i) {
+        for_each_of_few(words, [&](std::size_t i) {
             const std::uint64_t value = word(sequence, i);
             std::memcpy(message.data() + i * word_bytes, &value, word_bytes);
-        }
+        });
     }
     fill_rest(message, words, sequence);
 }
@@ -70,11 +80,11 @@ inline bool check(View message, std::uint64_t sequence) {
     if (message.size() > small_bytes) {
         if (!check_words(message.data(), words, sequence)) return false;
     } else {
-        for (std::size_t i = 0; i < words; ++i) {
+        for_each_of_few(words, [&](std::size_t i) {
             std::uint64_t value = 0;
             std::memcpy(&value, message.data() + i * word_bytes, word_bytes);
             wrong |= value ^ word(sequence, i);
-        }
+        });
     }
     if (message.size() % word_bytes == 0) return wrong == 0;
     const std::uint64_t last = word(sequence, words);

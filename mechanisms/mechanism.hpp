@@ -253,7 +253,7 @@ auto counters_of(const E& endpoint) {
 /// `fill(Bytes, Stores)`, which runs exactly once, on the memory that crosses: on the loan where
 /// the endpoint lends, else on `scratch`.
 template <class E>
-void put(E& endpoint, Bytes scratch, auto&& fill) {
+[[gnu::always_inline]] inline void put(E& endpoint, Bytes scratch, auto&& fill) {
     const auto fill_as = [&](Bytes message, Stores stores) {
         if constexpr (std::invocable<decltype(fill), Bytes, Stores>)
             fill(message, stores);
@@ -273,7 +273,7 @@ void put(E& endpoint, Bytes scratch, auto&& fill) {
 /// Receives one message and returns what `use(View)` makes of it, which runs exactly once: on the
 /// shared memory where the endpoint lends, else on `scratch`, which must be large enough.
 template <class E>
-auto get(E& endpoint, Bytes scratch, auto&& use) {
+[[gnu::always_inline]] inline auto get(E& endpoint, Bytes scratch, auto&& use) {
     if constexpr (LendingReceiver<E>) {
         struct Release {
             E& endpoint;

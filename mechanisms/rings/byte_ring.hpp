@@ -174,7 +174,7 @@ class RingSender {
         if (--batch_left_ == 0 || producer_.held_back_bytes() >= publish_bytes_) hand_over();
         if (tuning_.stores != Stores::non_temporal) begin_run();
     }
-    void publish_within_run(std::size_t n) {
+    [[gnu::always_inline]] void publish_within_run(std::size_t n) {
         write_length(next_record(), n);
         producer_.append_within_run(ring_record::short_bytes(n));
         if (--batch_left_ == 0) hand_over();
