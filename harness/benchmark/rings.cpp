@@ -25,6 +25,7 @@ enum class Kind : int {
     one_line,   // two processes write one line in turn
     two_lines,  // each its own, with a pause after each look in vain
     copy,       // one core's memcpy
+    fill,       // one core's filling of as much memory as a bulk ring has, which nobody reads
     plain_ring,
     spin,
     each,  // spin, each message handed over by itself
@@ -44,6 +45,8 @@ constexpr std::string_view name_of_reference(Kind kind) {
         return "a ping-pong on two lines";
     case Kind::copy:
         return "one core's memcpy";
+    case Kind::fill:
+        return "filling 8 MiB that nobody reads";
     case Kind::plain_ring:
         return "the well-known design";
     case Kind::plain_stores:
@@ -211,6 +214,12 @@ void copy_again_and_again(std::size_t bytes, std::uint64_t times) {
     }
 }
 
+void fill_again_and_again(std::size_t bytes, std::uint64_t times) {
+    static std::vector<std::byte> memory(Bulk::capacity_bytes);
+    for (std::uint64_t i = 0; i < times; ++i)
+        payload::fill({memory.data() + i * bytes % memory.size(), bytes}, i);
+}
+
 enum Variant : int { the_row, its_reference };
 
 class RingSubject : public Subject {
@@ -250,6 +259,9 @@ class RingSubject : public Subject {
                     return ping_pong_on_two_lines(references_, role.side, order.leg);
                 case Kind::copy:
                     return first ? copy_again_and_again(row_.size_bytes, order.leg.messages)
+                                 : void();
+                case Kind::fill:
+                    return first ? fill_again_and_again(row_.size_bytes, order.leg.messages)
                                  : void();
                 case Kind::plain_ring:
                     return over(plain);
@@ -437,6 +449,7 @@ constexpr std::array rows{
     Row{Pattern::stream, 64, Kind::bulk, Kind::plain_ring, 5, "bulk"},
     Row{Pattern::stream, 4096, Kind::spin, Kind::copy, 0.6, "spin"},
     Row{Pattern::stream, 4096, Kind::bulk, Kind::copy, 0.85, "bulk"},
+    Row{Pattern::stream, 4096, Kind::bulk, Kind::fill, 0, "bulk-beside-filling"},
     Row{Pattern::stream, 65536, Kind::spin, Kind::copy, 0.6, "spin"},
     Row{Pattern::stream, 65536, Kind::bulk, Kind::copy, 0.85, "bulk"},
     Row{Pattern::stream, large_bytes_max, Kind::spin, Kind::copy, 0.6, "spin"},
