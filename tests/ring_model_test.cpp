@@ -45,7 +45,10 @@ struct Conversation : rl::test_suite<Conversation<WaitStrategy>, 2> {
                 at(position + i)($) = message;
             producer.append(size_of(message));
             // The second waits for the third, or for a producer that finds no room.
-            if (message != 1) producer.hand_over();
+            if (message == 3)
+                producer.hand_over();
+            else if (message != 1)
+                producer.hand_over_and_go_on();
         }
     }
     void consume() {
@@ -142,16 +145,59 @@ struct Turn : rl::test_suite<Turn, 3> {
     }
 };
 
+/// A whole batch, handed over by a sender that then goes on, or stops.
+template <template <class> class WaitStrategy, bool flushes>
+struct Batch : rl::test_suite<Batch<WaitStrategy, flushes>, 2> {
+    static constexpr std::size_t capacity = 1024;
+    static constexpr std::size_t message_bytes = 100;  // too long for the line
+    static constexpr int messages = 2;
+    static constexpr RingTuning tuning{.batch_messages = messages};
+
+    std::unique_ptr<RingIndices<ModelAtomics, WaitStrategy>> indices =
+        std::make_unique<RingIndices<ModelAtomics, WaitStrategy>>();
+    LineTurn<ModelAtomics> of_the_sender{1};
+    LineTurn<ModelAtomics> of_the_receiver{0};
+    std::array<std::byte, 2 * capacity> bytes{};
+
+    void thread(unsigned index) {
+        if (index == 0) {
+            RingSender<ModelAtomics, WaitStrategy> sender(*indices, Side::initiator, of_the_sender,
+                                                          bytes.data(), capacity, tuning);
+            for (int message = 0; message < messages; ++message) {
+                sender.loan(message_bytes, begin_wait);
+                sender.publish(message_bytes);
+            }
+            if (flushes) sender.flush();
+        } else {
+            RingReceiver<ModelAtomics, WaitStrategy> receiver(
+                *indices, Side::initiator, of_the_receiver, bytes.data(), capacity, tuning);
+            for (int message = 0; message < messages; ++message) {
+                RL_ASSERT(receiver.take(begin_wait).size() == message_bytes);
+                receiver.release();
+            }
+        }
+    }
+};
+
 // Each side stores its own index and loads the other's. One that may sleep loads it once more after
-// it has armed the bell; arming the bell and looking at it are two more. The turn is stored by the
-// one thread and loaded by the other.
+// it has armed the bell; arming the bell and looking at it are two more. A producer that goes
+// on stores its index in another place. The turn is stored by the one thread and loaded by the
+// other.
 INSTANTIATE_TEST_SUITE_P(, RingModel,
                          testing::Values(Model{"Spin", run<Conversation<Spin>>, 4},
                                          Model{"SpinYield", run<Conversation<SpinYield>>, 4},
-                                         Model{"Futex", run<Conversation<SpinThenFutex>>, 8},
+                                         Model{"Futex", run<Conversation<SpinThenFutex>>, 9},
                                          Model{"DialogueSpin", run<Dialogue<Spin>>, 2},
                                          Model{"Turn", run<Turn>, 4}),
                          name_of_model);
+
+TEST(RingModelOfABatch, AConsumerMaySleepThroughItUntilTheFlush) {
+    rl::test_params at_random;
+    at_random.iteration_count = 20'000;
+    EXPECT_THAT((run<Batch<SpinThenFutex, true>>(at_random)), Holds());
+    EXPECT_THAT((run<Batch<SpinThenFutex, false>>(at_random)), testing::Not(Holds()));
+    EXPECT_THAT((run<Batch<Spin, false>>(at_random)), Holds());
+}
 
 }  // namespace
 }  // namespace ipclab

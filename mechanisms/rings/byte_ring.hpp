@@ -134,8 +134,9 @@ class RingSender {
             publish_outside_of_runs(n);
     }
     void flush() {
-        if (producer_.held_back_bytes() == 0) return;
-        hand_over();
+        if (!producer_.owes_hand_over()) return;
+        producer_.hand_over();
+        batch_left_ = batch_;
         producer_.end_run();
     }
     [[nodiscard]] std::size_t publish_every(std::size_t message_bytes) const {
@@ -171,16 +172,19 @@ class RingSender {
         offset_ = sizeof(ring_record::Length);
         if (producer_.held_back_bytes() == 0) batch_left_ = batch_;  // there was no room for more
         producer_.append(ring_record::bytes(offset, n));
-        if (--batch_left_ == 0 || producer_.held_back_bytes() >= publish_bytes_) hand_over();
+        if (--batch_left_ == 0 || producer_.held_back_bytes() >= publish_bytes_) hand_over_batch();
         if (tuning_.stores != Stores::non_temporal) begin_run();
     }
     [[gnu::always_inline]] void publish_within_run(std::size_t n) {
         write_length(next_record(), n);
         producer_.append_within_run(ring_record::short_bytes(n));
-        if (--batch_left_ == 0) hand_over();
+        if (--batch_left_ == 0) hand_over_batch();
     }
-    void hand_over() {
-        producer_.hand_over();
+    void hand_over_batch() {
+        if (batch_ == 1)
+            producer_.hand_over();
+        else
+            producer_.hand_over_and_go_on();
         batch_left_ = batch_;
     }
     void begin_run() {

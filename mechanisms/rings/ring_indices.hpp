@@ -19,6 +19,13 @@
 //   producer is writing to. A stream of short messages therefore publishes once for many of them.
 //   What is held back is handed over by flush(), and by a producer that has to wait for room.
 //
+//   When to make sure. A consumer may be about to sleep just as a message is published; to be sure
+//   that it does not sleep through that, the store must be an ordered one (waiting/futex.hpp),
+//   which waits until all earlier stores have left the core: a stream of eight bytes was held up
+//   for a tenth of its time where they go to a busy cache. Who goes on with the stream need not be
+//   sure yet. It will publish again, and does make sure before it stops: in flush(), or before it
+//   waits.
+//
 //   When it must not wait. Who has just read a message and answers it knows that its reader waits:
 //   that message is handed over at once (see the line, byte_ring.hpp).
 //
@@ -115,6 +122,7 @@ class RingProducer {
           capacity_(capacity),
           position_(start),
           handed_over_(start),
+          certain_(start),
           released_seen_(start),
           room_end_(start + capacity) {}
 
@@ -147,9 +155,19 @@ class RingProducer {
     /// What the consumer waits for comes first, and the bookkeeping while it travels.
     void hand_over(std::uint64_t tag = 0) {
         published_.store(published_word::of(position_, tag), Strategy::store_before_ring);
+        handed_over_ = certain_ = position_;
+        Strategy::ring(back_.message_came);
+    }
+    /// For who calls hand_over() later: a consumer that is about to sleep may miss this one.
+    void hand_over_and_go_on() {
+        if constexpr (Strategy::store_before_ring == std::memory_order::release)
+            return hand_over();  // it misses none
+        published_.store(published_word::of(position_), std::memory_order::release);
         handed_over_ = position_;
         Strategy::ring(back_.message_came);
     }
+    /// Whether the consumer may sleep although not all is read.
+    [[nodiscard]] bool owes_hand_over() const { return position_ != certain_; }
 
     /// How long it took to fetch the consumer's line when it had changed, in ns: how far away it
     /// was then. 0: not fetched yet.
@@ -160,8 +178,8 @@ class RingProducer {
   private:
     [[gnu::noinline]] void wait_for_room(std::uint64_t bytes, auto begin_wait) {
         if (look(bytes, std::memory_order::acquire)) return;
-        // A consumer that knows of nothing gives nothing back.
-        if (held_back_bytes() != 0) hand_over();
+        // A consumer that knows of nothing, or sleeps, gives nothing back.
+        if (owes_hand_over()) hand_over();
         auto&& wait = begin_wait();
         Strategy::wait_until(
             back_.room_came, [&](std::memory_order order) { return look(bytes, order); },
@@ -187,6 +205,7 @@ class RingProducer {
     const std::uint64_t capacity_;
     std::uint64_t position_;
     std::uint64_t handed_over_;
+    std::uint64_t certain_;  // so far the consumer cannot have missed it
     std::uint64_t released_seen_;
     std::uint64_t room_end_;
     std::uint64_t run_bytes_ = 0;
