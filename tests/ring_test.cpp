@@ -282,6 +282,22 @@ TEST_P(RingFrom, CarriesRunsOfMessagesOfOneSizeAndOfOthersBetweenThem) {
     }
 }
 
+TEST(Runs, OfTheReaderGiveBackStepByStep) {
+    Ring ring(0, {.publish_bytes = capacity});
+    constexpr std::size_t message = 8;
+    constexpr std::size_t steps = 8;
+    constexpr std::size_t messages = capacity / ring_record::short_bytes(message) / steps;
+    for (std::size_t sent = 0; sent < steps * messages; ++sent) ring.send(message, 1);
+    for (std::size_t step = 0; step < steps; ++step) {
+        for (std::size_t read = 0; read < messages; ++read) {
+            EXPECT_THROW(ring.send(message, 2), WouldWait) << step << ", " << read;
+            ring.expect(message, 1);
+        }
+        for (std::size_t sent = 0; sent < messages; ++sent) ring.send(message, 2);
+        EXPECT_THROW(ring.send(message, 2), WouldWait);
+    }
+}
+
 TEST(Runs, EndAtAFlushEvenWithAMessageLent) {
     Ring ring(0, {.publish_bytes = 512});
     for (int message = 0; message < 3; ++message) ring.send(24, message);
@@ -357,10 +373,11 @@ class Dialogue {
     bool on_line_ = false;
 };
 
-TEST(Line, IsTakenWithinARunOfMessagesThatAreHandedOverOneByOne) {
+TEST(Line, IsTakenAfterAFlushAlsoByWhoHandsOverOneByOne) {
     Dialogue talk(RingTuning{});
     const auto say_and_hear = [&](Side side, std::size_t n, int value) {
         talk.say(side, n, value);
+        talk.flush(side);
         talk.hear(other(side), n, value);
     };
     for (int round = 0; round < 200; ++round) {
@@ -376,6 +393,24 @@ TEST(Line, IsTakenWithinARunOfMessagesThatAreHandedOverOneByOne) {
         say_and_hear(Side::responder, 8, round);
         EXPECT_TRUE(talk.was_on_the_line());
     }
+}
+
+TEST(Line, IsLeftAloneUntilAFlushInAStreamHandedOverOneByOne) {
+    Dialogue talk(RingTuning{});
+    talk.say(Side::initiator, 8, 1);  // on the line
+    talk.say(Side::initiator, 8, 2);
+    talk.hear(Side::responder, 8, 1);
+    talk.hear(Side::responder, 8, 2);
+    talk.say(Side::responder, 8, 3);
+    EXPECT_TRUE(talk.was_on_the_line());
+    talk.hear(Side::initiator, 8, 3);
+    talk.say(Side::initiator, 8, 4);
+    EXPECT_FALSE(talk.was_on_the_line());
+    talk.hear(Side::responder, 8, 4);
+    talk.flush(Side::initiator);
+    talk.say(Side::initiator, 8, 5);
+    EXPECT_TRUE(talk.was_on_the_line());
+    talk.hear(Side::responder, 8, 5);
 }
 
 TEST(Line, CarriesQuestionsAndAnswersThatAreShort) {

@@ -114,14 +114,14 @@ template <std::size_t size_bytes, class Ring>
 // compiler no longer inlines the rings' own functions. They return how many messages were wrong.
 
 template <std::size_t size_bytes, class Ring>
-[[gnu::noinline]] std::uint64_t say_all(Ring& ring, Leg leg) {
+[[gnu::noinline, gnu::aligned(64)]] std::uint64_t say_all(Ring& ring, Leg leg) {
     for (std::uint64_t i = leg.first; i < leg.first + leg.messages; ++i) say<size_bytes>(ring, i);
     flush(ring);
     return 0;
 }
 
 template <std::size_t size_bytes, class Ring>
-[[gnu::noinline]] std::uint64_t hear_all(Ring& ring, Leg leg) {
+[[gnu::noinline, gnu::aligned(64)]] std::uint64_t hear_all(Ring& ring, Leg leg) {
     std::uint64_t wrong = 0;
     for (std::uint64_t i = leg.first; i < leg.first + leg.messages; ++i)
         wrong += hear<size_bytes>(ring, i) ? 0 : 1;
@@ -129,7 +129,7 @@ template <std::size_t size_bytes, class Ring>
 }
 
 template <std::size_t size_bytes, class Ring>
-[[gnu::noinline]] std::uint64_t ask_and_hear(Ring& ring, Leg leg) {
+[[gnu::noinline, gnu::aligned(64)]] std::uint64_t ask_and_hear(Ring& ring, Leg leg) {
     std::uint64_t wrong = 0;
     for (std::uint64_t i = leg.first; i < leg.first + leg.messages; ++i) {
         say<size_bytes>(ring, i);
@@ -140,7 +140,7 @@ template <std::size_t size_bytes, class Ring>
 }
 
 template <std::size_t size_bytes, class Ring>
-[[gnu::noinline]] std::uint64_t hear_and_answer(Ring& ring, Leg leg) {
+[[gnu::noinline, gnu::aligned(64)]] std::uint64_t hear_and_answer(Ring& ring, Leg leg) {
     std::uint64_t wrong = 0;
     for (std::uint64_t i = leg.first; i < leg.first + leg.messages; ++i) {
         wrong += hear<size_bytes>(ring, i) ? 0 : 1;

@@ -11,9 +11,9 @@
 // payload and flag. The other way, a reader that waits for the index, and then for the payload, has
 // two lines to wait for, one after the other.
 //   One of the sides has the line: at first the initiator, then whoever was last handed a message
-// on it, and has released that. It may put its next message there, and does if nothing is held back
-// in the ring. So an answer goes on the line and so does the next question. In a stream, which is
-// never answered, only the first message does, and the line stays with the reader.
+// on it, and has released that. It may put its next message there, and does if it is not in the
+// middle of a stream. So an answer goes on the line and so does the next question. In a stream,
+// which is never answered, only the first message does, and the line stays with the reader.
 //   In the ring, such a message takes eight bytes, where its length is only written when a message
 // in the ring follows: the reader may then no longer find it in the word of the publication.
 #pragma once
@@ -110,34 +110,28 @@ class RingSender {
           tuning_(tuning) {}
 
     [[gnu::always_inline]] Bytes loan(std::size_t n, auto begin_wait) {
-        const bool is_short = n < ring_record::long_bytes;
-        if (is_short && producer_.is_within_run(ring_record::short_bytes(n)) &&
-            !may_use_line_within_run(n))
-            return {next_record() + sizeof(ring_record::Length), n};
-        if (may_use_line(n)) {
-            producer_.reserve(ring_record::bytes_on_the_line, begin_wait);
-            producer_.end_run();
-            on_line_ = true;
-            stores_ = Stores::plain;
-            return {line_, n};
-        }
-        return loan_outside_of_runs(n, begin_wait);
+        if (n < ring_record::long_bytes && is_within_run(n)) [[likely]]
+            return {next_record_within_run() + sizeof(ring_record::Length), n};
+        producer_.end_run();
+        if (!may_use_line(n)) return loan_in_ring(n, begin_wait);
+        producer_.reserve(ring_record::bytes_on_the_line, begin_wait);
+        on_line_ = true;
+        stores_ = Stores::plain;
+        return {line_, n};
     }
     [[nodiscard]] Stores stores() const { return stores_; }
 
     [[gnu::always_inline]] void publish(std::size_t n) {
-        if (producer_.is_within_run(ring_record::short_bytes(n)))
+        if (is_within_run(n)) [[likely]]
             publish_within_run(n);
         else if (on_line_)
             publish_on_line(n);
         else
-            publish_outside_of_runs(n);
+            publish_in_ring(n);
     }
     void flush() {
-        if (!producer_.owes_hand_over()) return;
-        producer_.hand_over();
-        batch_left_ = batch_;
         producer_.end_run();
+        if (producer_.owes_hand_over()) hand_over_rest();
     }
     [[nodiscard]] std::size_t publish_every(std::size_t message_bytes) const {
         if (tuning_.batch_messages != 0) return tuning_.batch_messages;
@@ -148,8 +142,7 @@ class RingSender {
     }
 
   private:
-    [[gnu::noinline]] Bytes loan_outside_of_runs(std::size_t n, auto begin_wait) {
-        producer_.end_run();
+    [[gnu::noinline]] Bytes loan_in_ring(std::size_t n, auto begin_wait) {
         on_line_ = false;
         if (n > ring_record::payload_max(capacity_)) refuse_size();
         if (unwritten_ != nullptr) write_what_lies_on_the_line();
@@ -161,7 +154,7 @@ class RingSender {
             stores_ = tuning_.stores.value_or(Stores::plain);
         return {next_record() + offset_, n};
     }
-    [[gnu::noinline]] void publish_outside_of_runs(std::size_t n) {
+    [[gnu::noinline]] void publish_in_ring(std::size_t n) {
         std::byte* record = next_record();
         const std::size_t offset = ring_record::offset(producer_.position(), n);
         if (offset != offset_) [[unlikely]]  // less than was lent, and no longer a long message
@@ -172,36 +165,43 @@ class RingSender {
         offset_ = sizeof(ring_record::Length);
         if (producer_.held_back_bytes() == 0) batch_left_ = batch_;  // there was no room for more
         producer_.append(ring_record::bytes(offset, n));
-        if (--batch_left_ == 0 || producer_.held_back_bytes() >= publish_bytes_) hand_over_batch();
+        if (completes_batch() || producer_.held_back_bytes() >= publish_bytes_) hand_over_batch();
         if (tuning_.stores != Stores::non_temporal) begin_run();
     }
-    [[gnu::always_inline]] void publish_within_run(std::size_t n) {
-        write_length(next_record(), n);
-        producer_.append_within_run(ring_record::short_bytes(n));
-        if (--batch_left_ == 0) hand_over_batch();
+    [[nodiscard]] bool is_within_run(std::size_t n) const {
+        return ring_record::short_bytes(n) < producer_.run_bytes();
     }
-    void hand_over_batch() {
+    [[gnu::always_inline]] void publish_within_run(std::size_t n) {
+        write_length(next_record_within_run(), n);
+        producer_.append_within_run(ring_record::short_bytes(n));
+        if (completes_batch()) hand_over_batch();
+    }
+    /// Asked once after each message.
+    bool completes_batch() { return batch_left_ != unlimited && --batch_left_ == 0; }
+    [[gnu::noinline]] void hand_over_batch() {
         if (batch_ == 1)
             producer_.hand_over();
         else
             producer_.hand_over_and_go_on();
         batch_left_ = batch_;
     }
+    [[gnu::noinline]] void hand_over_rest() {
+        producer_.hand_over();
+        batch_left_ = batch_;
+    }
+    /// Unless the next message may go on the line. A run lasts until flush(), or until there is no
+    /// room: should the peer give the line back meanwhile, that can wait.
     void begin_run() {
-        if (batch_ != unlimited)
-            producer_.begin_run(capacity_);
-        else if (producer_.held_back_bytes() != 0)
-            producer_.begin_run(publish_bytes_);
+        if (may_use_line(0)) return;
+        std::byte* begin = next_record();
+        producer_.begin_run(batch_ == unlimited ? publish_bytes_ : capacity_);
+        run_end_ = begin + producer_.run_bytes();
     }
     [[nodiscard]] bool may_use_line(std::size_t n) const {
         return n <= line_bytes_max_ && producer_.held_back_bytes() == 0 &&
                turn_.load(std::memory_order::acquire) != 0;
     }
-    /// Only who hands over each message holds nothing back within a run.
-    [[nodiscard]] bool may_use_line_within_run(std::size_t n) const {
-        return n <= line_bytes_max_within_run_ && turn_.load(std::memory_order::relaxed) != 0;
-    }
-    void publish_on_line(std::size_t n) {
+    [[gnu::noinline]] void publish_on_line(std::size_t n) {
         std::byte* record = next_record();
         turn_.store(0, std::memory_order::relaxed);  // the peer gives it back
         producer_.append(ring_record::bytes_on_the_line);
@@ -230,6 +230,9 @@ class RingSender {
     [[nodiscard]] std::byte* next_record() const {
         return ring_ + (producer_.position() & (capacity_ - 1));
     }
+    [[nodiscard]] std::byte* next_record_within_run() const {
+        return run_end_ - producer_.run_bytes();
+    }
     static void write_length(std::byte* record, ring_record::Length length) {
         std::memcpy(record, &length, sizeof length);
     }
@@ -240,6 +243,7 @@ class RingSender {
     std::byte* ring_;
     std::size_t capacity_;
     RingTuning tuning_;
+    std::byte* run_end_ = nullptr;
     static constexpr std::size_t unlimited = SIZE_MAX;
     // Hands over so many messages at once, or so many bytes; one of the two is without limit.
     const std::size_t batch_ = tuning_.batch_messages != 0  ? tuning_.batch_messages
@@ -250,7 +254,6 @@ class RingSender {
     // The longest messages that go on the line. A batch of several stays together, in the ring.
     const std::size_t line_bytes_max_ =
         batch_ == 1 || batch_ == unlimited ? Indices::line_bytes : 0;
-    const std::size_t line_bytes_max_within_run_ = batch_ == 1 ? Indices::line_bytes : 0;
     // Of the message that is lent:
     bool on_line_ = false;
     std::size_t offset_ = sizeof(ring_record::Length);
@@ -280,22 +283,26 @@ class RingReceiver {
         // have to wait for the other's length to arrive from the cache. But most messages of a
         // stream are as long as the last one. The processor predicts that this comparison will say
         // so, and goes on: short messages are three times as fast for it.
-        if (foreseen_bytes_ < consumer_.unread_bytes()) {
-            const std::byte* record = next_record();
+        if (foreseen_bytes_ < consumer_.run_bytes()) [[likely]] {
+            const std::byte* record = run_end_ - consumer_.run_bytes();
             if (length_of(record) == length_) [[likely]]
                 return {record + sizeof(ring_record::Length), length_};
         }
         return take_unforeseen(begin_wait);
     }
     [[gnu::always_inline]] void release() {
-        // First, so that the sender finds it when it answers.
-        if (on_line_) turn_.store(1, std::memory_order::release);
-        on_line_ = false;
+        if (!unforeseen_) [[likely]]
+            return consumer_.release_within_run(taken_);
+        unforeseen_ = false;
+        if (on_line_) return release_line();
         consumer_.release(taken_);
+        begin_run();
     }
 
   private:
     [[gnu::noinline]] View take_unforeseen(auto begin_wait) {
+        consumer_.end_run();
+        unforeseen_ = true;
         const std::uint64_t position = consumer_.await(begin_wait);
         const std::uint64_t unread = consumer_.unread_bytes();
         if (consumer_.tag() != 0 && unread == ring_record::bytes_on_the_line)
@@ -325,12 +332,22 @@ class RingReceiver {
         const std::byte* end = from + std::min(bytes, fetch_ahead_bytes_max);
         for (; from < end; from += cache_line_bytes) __builtin_prefetch(from);
     }
+    void begin_run() {
+        const std::byte* begin = next_record();
+        consumer_.begin_run();
+        run_end_ = begin + consumer_.run_bytes();
+    }
     View take_from_line(std::uint64_t length) {
         if (length > Indices::line_bytes) refuse();
         on_line_ = true;
         foreseen_bytes_ = nothing_foreseen;
         taken_ = ring_record::bytes_on_the_line;
         return {line_, length};
+    }
+    void release_line() {
+        turn_.store(1, std::memory_order::release);  // first: the sender may be about to answer
+        on_line_ = false;
+        consumer_.release(taken_);
     }
     [[noreturn, gnu::cold, gnu::noinline]] static void refuse() {
         throw Refused("take", "the peer has written a record that leaves the ring");
@@ -355,10 +372,13 @@ class RingReceiver {
     const std::byte* ring_;
     std::size_t capacity_;
     const std::size_t near_bytes_;  // with less unread than this, the writer is near
+    const std::byte* run_end_ = nullptr;
     std::size_t taken_ = 0;
     // Of the last message, if the next may be taken alike: what its record took, and its length.
     std::size_t foreseen_bytes_ = nothing_foreseen;
     ring_record::Length length_ = 0;
+    // Of the message that is taken:
+    bool unforeseen_ = false;
     bool on_line_ = false;
 };
 

@@ -38,10 +38,11 @@
 //   In a stream one way, only one side writes it.
 //
 //   What then is left is code: a message of eight bytes has time for some twenty instructions on
-//   each side. So a producer works out now and then how far it can go with nothing to decide (a
-//   run), and a consumer takes a message to be as long as the last one until it finds otherwise
-//   (byte_ring.hpp). These paths, and that of an answer, are always inlined: left to the compiler,
-//   some were calls, and a stream of eight bytes took half as long again.
+//   each side. So each side works out now and then how far it can go with nothing to decide: a run,
+//   in which a message changes a single word of its own. A consumer takes the messages of a run to
+//   be as long as the last one until it finds otherwise (byte_ring.hpp). These paths are always
+//   inlined, and laid out as the likely ones: left to the compiler, some were calls or jumps to and
+//   fro, and a stream of eight bytes took twice as long.
 #pragma once
 
 #include "mechanisms/mechanism.hpp"
@@ -139,31 +140,37 @@ class RingProducer {
     [[nodiscard]] std::uint64_t held_back_bytes() const { return position_ - handed_over_; }
 
     /// Within a run there is nothing to decide: there is room, and it is known whether what is
-    /// appended is held back. A stream of short messages is made of such runs.
-    [[nodiscard]] bool is_within_run(std::uint64_t bytes) const { return bytes < run_bytes_; }
-    void append_within_run(std::uint64_t bytes) {
-        position_ += bytes;
-        run_bytes_ -= bytes;
-    }
+    /// appended is held back. A stream of short messages is made of such runs. So that a message
+    /// costs one word, the position is meanwhile where the run will end. Only hand over before
+    /// end_run().
+    [[nodiscard]] std::uint64_t run_bytes() const { return run_bytes_; }
+    void append_within_run(std::uint64_t bytes) { run_bytes_ -= bytes; }
     /// Until `held_back_bytes_max` are held back.
     void begin_run(std::uint64_t held_back_bytes_max) {
         const std::uint64_t more = held_back_bytes_max - held_back_bytes();
         run_bytes_ = std::min(more, room_end_ - position_);
+        position_ += run_bytes_;
     }
-    void end_run() { run_bytes_ = 0; }
+    void end_run() {
+        if (run_bytes_ == 0) return;
+        position_ -= run_bytes_;
+        run_bytes_ = 0;
+    }
 
     /// What the consumer waits for comes first, and the bookkeeping while it travels.
     void hand_over(std::uint64_t tag = 0) {
-        published_.store(published_word::of(position_, tag), Strategy::store_before_ring);
-        handed_over_ = certain_ = position_;
+        const std::uint64_t reached = position_ - run_bytes_;
+        published_.store(published_word::of(reached, tag), Strategy::store_before_ring);
+        handed_over_ = certain_ = reached;
         Strategy::ring(back_.message_came);
     }
     /// For who calls hand_over() later: a consumer that is about to sleep may miss this one.
     void hand_over_and_go_on() {
         if constexpr (Strategy::store_before_ring == std::memory_order::release)
             return hand_over();  // it misses none
-        published_.store(published_word::of(position_), std::memory_order::release);
-        handed_over_ = position_;
+        const std::uint64_t reached = position_ - run_bytes_;
+        published_.store(published_word::of(reached), std::memory_order::release);
+        handed_over_ = reached;
         Strategy::ring(back_.message_came);
     }
     /// Whether the consumer may sleep although not all is read.
@@ -204,11 +211,11 @@ class RingProducer {
     typename Indices::Back& back_;
     const std::uint64_t capacity_;
     std::uint64_t position_;
+    std::uint64_t run_bytes_ = 0;
     std::uint64_t handed_over_;
     std::uint64_t certain_;  // so far the consumer cannot have missed it
     std::uint64_t released_seen_;
     std::uint64_t room_end_;
-    std::uint64_t run_bytes_ = 0;
     std::int64_t fetch_ns_ = 0;
     std::uint32_t fetches_ = 0;
 };
@@ -249,6 +256,19 @@ class RingConsumer {
         if (position_ - given_back_ >= step_) give_back();
     }
 
+    /// A run as of RingProducer: all of it is unread, and it completes no step.
+    [[nodiscard]] std::uint64_t run_bytes() const { return run_bytes_; }
+    void release_within_run(std::uint64_t bytes) { run_bytes_ -= bytes; }
+    void begin_run() {
+        run_bytes_ = std::min(end_ - position_, given_back_ + step_ - position_);
+        position_ += run_bytes_;
+    }
+    void end_run() {
+        if (run_bytes_ == 0) return;
+        position_ -= run_bytes_;
+        run_bytes_ = 0;
+    }
+
   private:
     void wait_for_message(auto begin_wait) {
         if (position_ != given_back_) give_back();
@@ -271,7 +291,7 @@ class RingConsumer {
     }
     [[gnu::noinline]] void give_back() {
         given_back_ = position_;
-        back_.released.store(position_, Strategy::store_before_ring);
+        back_.released.store(given_back_, Strategy::store_before_ring);
         Strategy::ring(back_.room_came);
     }
 
@@ -280,6 +300,7 @@ class RingConsumer {
     const std::uint64_t capacity_;
     const std::uint64_t step_;
     std::uint64_t position_;
+    std::uint64_t run_bytes_ = 0;
     std::uint64_t given_back_;
     std::uint64_t end_;  // of what it has seen published
     std::uint64_t tag_ = 0;
