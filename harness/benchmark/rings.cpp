@@ -367,10 +367,9 @@ void compare(const Row& row, SessionMemory& memory, FiguresByDistance& all) {
         }
         ratios.push_back(row.pattern == Pattern::ping_pong ? sum_ns[0] / sum_ns[1]
                                                            : sum_ns[1] / sum_ns[0]);
+        if (session.probe().distance != distance) return session.quit();
     }
-    const bool moved = session.probe().distance != distance;
     session.quit();
-    if (moved) return;
     Figures& kept = all[distance];
     kept.ratios.push_back(median(ratios));
     kept.row_ns.push_back(median(all_ns[0]));
