@@ -35,7 +35,7 @@ inline void for_each_of_few(std::size_t words, auto&& do_word) {
 }
 
 constexpr std::uint64_t word(std::uint64_t sequence, std::size_t index) {
-    return ((sequence + 1) * 0x9E3779B97F4A7C15U) ^ index;  // the golden ratio; never all zero
+    return (sequence + 1) * 0x9E3779B97F4A7C15U + index;  // the golden ratio; never all zero
 }
 
 /// The kernels for larger messages, compiled for the vector units that this CPU has.
