@@ -130,9 +130,13 @@ class RingProducer {
     /// Waits until `bytes` are free and returns the position where they begin. `begin_wait` returns
     /// what has a glance(); it is called only if need be.
     std::uint64_t reserve(std::uint64_t bytes, auto begin_wait) {
-        if (room_end_ - position_ < bytes) [[unlikely]]
+        if (!has_room(bytes)) [[unlikely]]
             wait_for_room(bytes, begin_wait);
         return position_;
+    }
+    /// As far as this side has looked.
+    [[nodiscard]] bool has_room(std::uint64_t bytes) const {
+        return room_end_ - position_ >= bytes;
     }
     [[nodiscard]] std::uint64_t position() const { return position_; }
     /// The first `bytes` of what was reserved are a message, that waits to be handed over.
@@ -204,7 +208,7 @@ class RingProducer {
         // A consumer that claims to have released more than there was gets no room for it.
         const bool possible = position_ - released_seen_ <= capacity_;
         room_end_ = possible ? released_seen_ + capacity_ : position_;
-        return room_end_ - position_ >= bytes;
+        return has_room(bytes);
     }
 
     typename Indices::Index& published_;
