@@ -327,7 +327,7 @@ constexpr int process_pairs = 9;
 constexpr int process_pairs_min = 6;  // for an interval
 constexpr int process_pairs_max = 3 * process_pairs;
 constexpr int quads_per_pair = 6;
-/// A bulk ring of 8 MiB is half full before anything is read: some 50 us, which must not show.
+/// A bulk ring is a quarter full before anything is read: some 30 us, which must not show.
 constexpr double leg_ns = 10e6;
 
 double ns_per_message(const LegResult& result) {

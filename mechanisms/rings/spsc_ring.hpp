@@ -11,14 +11,16 @@
 //                 each line from the writer while that still fills it: 512 bytes at a time, the
 //                 stream took up to five times as long.)
 //   Latency       a ring of one page, where each message is handed over at once.
-//   Bulk          streams of large messages: half a ring is handed over at a time.
+//   Bulk          streams of large messages: a quarter of a ring is handed over at a time.
 //
 // The rings are several MiB large by default. A line that is still dirty in the other core's L2 is
 // slow to fetch: each costs the reader a probe of that cache, and a stream is held to some 8 GB/s.
 // In a ring that is several times as large as an L2, the writer has long gone on by the time that
 // the reader comes, the line has been evicted to the L3 that both share, and from there a stream
 // is read five times faster. It should still fit there: beyond L3 lies memory. That is why Bulk
-// hands over half a ring at a time: it keeps the reader that far behind.
+// hands over 2 MiB, a quarter of its ring, at a time: it keeps the reader twice an L2 behind. (By
+// halves it would be as far and farther, but then either side waits for the other all the time, and
+// the stream is slower by a twentieth.)
 //
 // Who looks in vain pauses before the next look (PAUSE, waiting/spin.hpp): a line that is polled
 // without pause is taken from the writer again and again while it fills it.
@@ -56,7 +58,7 @@ struct Latency {
 struct Bulk {
     static constexpr std::size_t capacity_bytes = std::size_t{8} << 20;
     static constexpr std::string_view capacity = "8 MiB - 64 B";
-    static constexpr std::size_t publish_bytes(std::size_t capacity) { return capacity / 2; }
+    static constexpr std::size_t publish_bytes(std::size_t capacity) { return capacity / 4; }
 };
 
 template <template <class> class WaitStrategy, class Purpose = AllRound>
