@@ -1,7 +1,6 @@
-// What the ring's bytes do at the edges: at the end of the ring, at the end of the counters, full,
-// empty, and with a peer that lies.
-#include "mechanisms/waiting/spin.hpp"
-#include "tests/ring_in_one_process.hpp"
+// What the ring's bytes do at the edges: at the end of the ring, at the end of the counters, full
+// and empty.
+#include "tests/ring_both_ends.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -13,69 +12,7 @@ using testing::Each;
 using testing::HasSubstr;
 using testing::SizeIs;
 
-constexpr std::size_t capacity = 4096;
 constexpr std::uint64_t end_of_32_bits = std::uint64_t{1} << 32;
-
-struct WouldWait {};
-struct Throws {
-    static void glance() { throw WouldWait(); }
-};
-
-/// One thread at both ends: what would wait, throws.
-class Ring {
-  public:
-    explicit Ring(std::uint64_t start = 0, const RingTuning& tuning = {})
-        : ring_(capacity, start, tuning) {}
-
-    Bytes loan(std::size_t n) {
-        return ring_.sender.loan(n, [] { return Throws(); });
-    }
-    void publish(std::size_t n) { ring_.sender.publish(n); }
-    View take() {
-        return ring_.receiver.take([] { return Throws(); });
-    }
-    void release() { ring_.receiver.release(); }
-    void flush() { ring_.sender.flush(); }
-    [[nodiscard]] std::size_t publish_every(std::size_t n) const {
-        return ring_.sender.publish_every(n);
-    }
-
-    void send(std::size_t n, int value) {
-        const Bytes room = loan(n);
-        std::fill(room.begin(), room.end(), std::byte(value));
-        publish(n);
-    }
-    void expect(std::size_t n, int value) {
-        const View message = take();
-        EXPECT_THAT(message, SizeIs(n));
-        EXPECT_THAT(message, Each(std::byte(value)));
-        release();
-    }
-    /// Moves both sides on.
-    void advance(std::size_t bytes) {
-        for (std::size_t step = 0; bytes != 0; bytes -= step) {
-            step = std::min<std::size_t>(bytes, 512);
-            send(step - sizeof(ring_record::Length), 0);
-            take();
-            release();
-        }
-    }
-
-    // What a peer can do behind the back of ours.
-    void claim_published(std::uint64_t position, std::uint64_t tag = 0) {
-        ring_.indices.published_by_initiator.store(published_word::of(position, tag));
-    }
-    void claim_released(std::uint64_t position) {
-        ring_.indices.back_to_initiator.released.store(position);
-    }
-    void write_length(std::size_t offset, ring_record::Length length) {
-        std::memcpy(bytes() + offset, &length, sizeof length);
-    }
-    [[nodiscard]] std::byte* bytes() const { return ring_.bytes(); }
-
-  private:
-    RingInOneProcess<SystemAtomics, Spin> ring_;
-};
 
 class RingFrom : public testing::TestWithParam<std::uint64_t> {};
 
@@ -471,110 +408,6 @@ TEST(Line, IsNotWrittenToUntilItsMessageIsReleased) {
     EXPECT_FALSE(talk.was_on_the_line());
     talk.hear(Side::responder, 48, 1);
 }
-
-// ---------------------------------------------------------------------------------------------
-// A peer that lies.
-
-class LyingRing : public RingFrom {};
-
-TEST_P(LyingRing, RefusesALengthBeyondWhatWasPublished) {
-    const ring_record::Length published = 64;
-    for (const ring_record::Length length :
-         {published - 7, published, ring_record::Length{capacity}, ring_record::on_the_line + 49,
-          ring_record::Length{0} - 1, ring_record::Length{0} - 7, ring_record::Length{0} - 8,
-          ring_record::Length{0} - 64}) {
-        Ring ring(GetParam());
-        ring.write_length(GetParam() % capacity, length);
-        ring.claim_published(GetParam() + published);
-        EXPECT_THROW(ring.take(), Refused) << length;
-        EXPECT_THROW(ring.take(), Refused) << length << ", and again";
-    }
-}
-
-TEST(Ring, RefusesALongMessageThatOnlyFitsWithoutItsGap) {
-    Ring ring;
-    ring.write_length(0, 592);
-    ring.claim_published(600);
-    EXPECT_THROW(ring.take(), Refused);
-}
-
-TEST_P(LyingRing, RefusesALengthBeyondWhatWasPublishedAfterAForeseenOne) {
-    for (const ring_record::Length length :
-         {ring_record::Length{57}, ring_record::Length{SIZE_MAX}, ring_record::on_the_line + 49}) {
-        Ring ring(GetParam(), {.publish_bytes = 512});
-        for (int message = 0; message < 4; ++message) ring.send(24, message);
-        ring.flush();
-        ring.expect(24, 0);
-        ring.expect(24, 1);
-        ring.write_length((GetParam() + 64) % capacity, length);
-        EXPECT_THROW(ring.take(), Refused) << length;
-        EXPECT_THROW(ring.take(), Refused) << length << ", and again";
-    }
-}
-
-TEST_P(LyingRing, BelievesALengthUpToWhatWasPublished) {
-    Ring ring(GetParam());
-    ring.write_length(GetParam() % capacity, 56);
-    ring.claim_published(GetParam() + 64);
-    EXPECT_THAT(ring.take(), SizeIs(56));
-}
-
-TEST_P(LyingRing, RefusesMorePublishedThanTheRingHolds) {
-    for (const std::uint64_t published :
-         {std::uint64_t{capacity} + 8, std::uint64_t{1} << 32, std::uint64_t{1} << 60}) {
-        Ring ring(GetParam());
-        ring.claim_published(GetParam() + published);
-        EXPECT_THROW(ring.take(), Refused) << published;
-    }
-}
-
-TEST_P(LyingRing, RefusesLessPublishedThanBefore) {
-    Ring ring(GetParam());
-    ring.advance(64);
-    ring.claim_published(GetParam() + 56);
-    EXPECT_THROW(ring.take(), Refused);
-}
-
-TEST_P(LyingRing, RefusesALengthOnTheLineThatItCannotHold) {
-    for (std::uint64_t tag = ring_record::tag_of(49); tag <= published_word::tag_mask; ++tag) {
-        Ring ring(GetParam());
-        ring.claim_published(GetParam() + 8, tag);
-        EXPECT_THROW(ring.take(), Refused) << tag;
-    }
-}
-
-TEST_P(LyingRing, IsNotMovedByALengthThatChangesAfterTheLook) {
-    Ring ring(GetParam());
-    ring.send(24, 1);
-    ring.send(40, 2);
-    EXPECT_THAT(ring.take(), SizeIs(24));
-    ring.write_length(GetParam() % capacity, 4000);
-    ring.release();
-    ring.expect(40, 2);
-}
-
-TEST_P(LyingRing, GivesNoRoomForMoreReleasedThanThereWas) {
-    for (const std::uint64_t released :
-         {std::uint64_t{1}, std::uint64_t{8}, std::uint64_t{1} << 63}) {
-        Ring ring(GetParam());
-        for (int message = 0; message < 8; ++message) ring.send(504, message);
-        ring.claim_released(GetParam() + capacity + released);
-        EXPECT_THROW(ring.loan(0), WouldWait) << released;
-    }
-}
-
-TEST_P(LyingRing, GivesNoRoomForLessReleasedThanBefore) {
-    Ring ring(GetParam());
-    ring.advance(512);  // given back at once
-    for (int message = 0; message < 8; ++message) ring.send(504, message);
-    ring.claim_released(GetParam() + 504);
-    EXPECT_THROW(ring.loan(0), WouldWait);
-}
-
-INSTANTIATE_TEST_SUITE_P(, LyingRing, testing::Values(0, std::uint64_t{0} - 8),
-                         [](const auto& about) {
-                             return about.param == 0 ? "Zero" : "Below2To64";
-                         });
 
 }  // namespace
 }  // namespace ipclab
