@@ -327,6 +327,7 @@ constexpr int process_pairs = 9;
 constexpr int process_pairs_min = 6;  // for an interval
 constexpr int process_pairs_max = 3 * process_pairs;
 constexpr int quads_per_pair = 6;
+constexpr int quads_per_pair_min = 3;  // of a pair whose CPUs are moved
 /// A bulk ring is a quarter full before anything is read: some 30 us, which must not show.
 constexpr double leg_ns = 10e6;
 
@@ -334,10 +335,18 @@ double ns_per_message(const LegResult& result) {
     return static_cast<double>(result.elapsed_ns) / static_cast<double>(result.leg.messages);
 }
 
-/// So many messages as take a leg's time, once every page of the rings has been touched.
-std::uint64_t messages_of_a_leg(Session& session, const Row& row, Variant variant) {
+/// Goes once through the whole ring, so that it lies in the L3 as it does in the middle of a
+/// stream. While the other of the two was measured, other guests of the host may have taken its
+/// place there, and to fetch it from memory again takes a tenth of a leg.
+void warm_up(Session& session, const Row& row, Variant variant) {
     if (row.pattern == Pattern::stream)
-        session.run_leg(2 * Bulk::capacity_bytes / row.size_bytes, 1, Touch::all, variant);
+        session.run_leg(Bulk::capacity_bytes / (row.size_bytes + sizeof(ring_record::Length)), 1,
+                        Touch::all, variant);
+}
+
+/// So many messages as take a leg's time.
+std::uint64_t messages_of_a_leg(Session& session, const Row& row, Variant variant) {
+    warm_up(session, row, variant);
     for (std::uint64_t messages = 1;; messages *= 2) {
         const LegResult result = session.run_leg(messages, 1, Touch::all, variant);
         const auto took_ns = static_cast<double>(result.elapsed_ns);
@@ -369,17 +378,19 @@ void compare(const Row& row, SessionMemory& memory, FiguresByDistance& all) {
         std::array<double, 2> sum_ns{};
         for (const std::size_t place : {0, 1, 1, 0}) {
             const std::size_t which = quad % 2 == 0 ? place : 1 - place;  // ABBA, BAAB
-            const LegResult leg = session.run_leg(messages[which], 1, Touch::all,
-                                                  which == 0 ? the_row : its_reference);
+            const Variant variant = which == 0 ? the_row : its_reference;
+            warm_up(session, row, variant);
+            const LegResult leg = session.run_leg(messages[which], 1, Touch::all, variant);
             if (which == 0) figures.publish_every = leg.sides[0].figures_ns[0];
             sum_ns[which] += ns_per_message(leg);
-            all_ns[which].push_back(ns_per_message(leg));
         }
+        if (session.probe().distance != distance) break;
         ratios.push_back(row.pattern == Pattern::ping_pong ? sum_ns[0] / sum_ns[1]
                                                            : sum_ns[1] / sum_ns[0]);
-        if (session.probe().distance != distance) return session.quit();
+        for (const std::size_t which : {0, 1}) all_ns[which].push_back(sum_ns[which] / 2);
     }
     session.quit();
+    if (ratios.size() < quads_per_pair_min) return;
     Figures& kept = all[distance];
     kept.ratios.push_back(median(ratios));
     kept.row_ns.push_back(median(all_ns[0]));
