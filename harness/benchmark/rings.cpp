@@ -210,9 +210,9 @@ struct alignas(4096) Memory {
     std::array<std::byte, Bulk::capacity_bytes> bytes;
 };
 
-/// From lines to lines, at each distance that these may have within a page in turn, since how fast a
-/// copy is depends on it: a load whose address has the lower twelve bits of an earlier store waits.
-/// (The best distance is 5 to 10 % faster than their mean, on Zen 4.)
+/// From lines to lines, at each distance that these may have within a page in turn, since how fast
+/// a copy is depends on it: a load whose address has the lower twelve bits of an earlier store
+/// waits. (The best distance is 5 to 10 % faster than their mean, on Zen 4.)
 void copy_again_and_again(std::size_t bytes, std::uint64_t times) {
     static Memory memory;
     constexpr std::size_t middle = sizeof memory.bytes / 2;
